@@ -1,0 +1,1 @@
+//! cupel-k8s-iso

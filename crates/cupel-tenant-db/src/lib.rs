@@ -1,0 +1,1 @@
+//! cupel-tenant-db
