@@ -1,0 +1,4 @@
+//! Servers start, answer and are gone afterwards.
+
+mod postgres;
+mod redis;
