@@ -47,7 +47,7 @@ impl Report {
 
     pub(crate) fn text(&self) -> String {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
+        table.load_style(presets::NOTHING);
         table.set_header(["measure", "ours", "baseline", "ratio", "goal", "met"]);
         for it in &self.results {
             table.add_row([

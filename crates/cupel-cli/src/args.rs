@@ -1,0 +1,124 @@
+//! What the command line says.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use cupel_isolation::{OrgId, Tier};
+
+/// Keeps the organizations of a multi-tenant service apart in PostgreSQL, Redis, Temporal, Kubernetes
+/// and KMS, and proves it by attacking.
+///
+/// Exit code 0: held, or done. 1: a leak, or a control that failed. 2: usage, or a server that does
+/// not answer.
+#[derive(Debug, Parser)]
+#[command(name = "cupel", version, max_term_width = 100)]
+pub(crate) struct Args {
+    /// The configuration file. Every key can be overridden by the environment, as
+    /// CUPEL_DATABASE__URL. Without the file the environment alone counts.
+    #[arg(long, global = true, env = "CUPEL_CONFIG", value_name = "FILE", default_value = "cupel.toml")]
+    pub(crate) config: PathBuf,
+
+    /// Text for readers, or JSON on standard output and nothing else there.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For readers.
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Attack every configured layer with two canary organizations, beside controls.
+    ///
+    /// The canaries are made, attack each other in both directions, and are erased. No organization in
+    /// use is touched. An attack counts as blocked only if the rightful owner could do the same in
+    /// the same run.
+    ///
+    /// Try: `cupel prove`, or in CI `cupel prove --format json > proof.json`.
+    Prove,
+
+    /// Make the roles, policies and tables that isolation in PostgreSQL needs.
+    ///
+    /// Needs `database.owner_url`. Takes the names and passwords of the two roles from `database.url` and
+    /// `database.admin_url`, and the tables from `database.tables`. Run it again whenever a table was
+    /// added: a second run changes nothing.
+    ///
+    /// Try: `cupel migrate --print` to read the SQL first.
+    Migrate {
+        /// Print the SQL, with passwords left out, and change nothing.
+        #[arg(long)]
+        print: bool,
+    },
+
+    /// Make an organization usable in every configured layer. Run it again after a crash.
+    ///
+    /// Try: `cupel onboard acme-corp --tier enterprise`.
+    Onboard {
+        /// 1 to 53 bytes of a-z, 0-9 and '-', or a UUID.
+        org: OrgId,
+        /// The tier, with limits from the section `tiers.NAME`.
+        #[arg(long, default_value = "standard")]
+        tier: Tier,
+    },
+
+    /// Refuse an organization in every configured layer, and keep its data.
+    Suspend {
+        /// The organization.
+        org: OrgId,
+    },
+
+    /// Let a suspended organization in again.
+    Resume {
+        /// The organization.
+        org: OrgId,
+    },
+
+    /// Suspend an organization, erase it everywhere, and scan for what is left. There is no way back.
+    ///
+    /// Ends with a certificate: what was erased in each layer. If something is left, run it again.
+    Offboard {
+        /// The organization.
+        org: OrgId,
+        /// Do it. Without this nothing is changed.
+        #[arg(long)]
+        yes: bool,
+    },
+
+    /// List the organizations of the registry.
+    List,
+
+    /// Print the Kubernetes objects of an organization as YAML. Needs no cluster.
+    ///
+    /// Try: `cupel render acme-corp | kubectl diff -f -`.
+    Render {
+        /// The organization. Left out with --guards.
+        #[arg(required_unless_present = "guards")]
+        org: Option<OrgId>,
+        /// The tier, with limits from the section `tiers.NAME`.
+        #[arg(long, default_value = "standard")]
+        tier: Tier,
+        /// Print the admission guards of the whole cluster instead.
+        #[arg(long, conflicts_with = "org")]
+        guards: bool,
+    },
+
+    /// Say what is configured, reachable, and in which version.
+    Doctor,
+
+    /// Print a completion script.
+    ///
+    /// Try: `source <(cupel completions bash)`.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}

@@ -1,0 +1,22 @@
+//! What the exit code says.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+/// Isolation held, or the work is done.
+pub(crate) const HELD: u8 = 0;
+/// A leak, or a control that failed.
+pub(crate) const LEAKED: u8 = 1;
+/// The command was not understood, or a server did not answer or refused.
+pub(crate) const UNUSABLE: u8 = 2;
+
+/// Prints an error with its causes, and returns the code for it.
+pub(crate) fn explain(error: &(dyn Error + 'static)) -> ExitCode {
+    anstream::eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        anstream::eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    ExitCode::from(UNUSABLE)
+}

@@ -1,0 +1,180 @@
+//! Onboarding to offboarding, over all configured layers.
+//!
+//! The registry says how far an organization has come, and each layer's part can be repeated. So a
+//! crash at any step is mended by running the same call again.
+
+use std::fmt;
+
+use cupel_tenant::{Changes, Erasure, LayerName, OrgId, OrgSpec, OrgState};
+
+use crate::progress::Step;
+use crate::{Error, Isolation};
+
+impl Isolation {
+    /// Makes an organization usable in every configured layer. Run it again after a crash, or to
+    /// change the tier.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::State`] for an organization that is suspended, being erased, or erased;
+    /// [`Error::NoRegistry`]; [`Error::Layer`] if a layer could not do its part, and then the
+    /// organization stays as it was: `onboarding`, unless it was active before.
+    pub async fn onboard(&self, spec: OrgSpec) -> Result<Onboarded, Error> {
+        let registry = self.registry()?;
+        let org = spec.org_id();
+        if let Some(record) = registry.find(org).await? {
+            let remedy = match record.state {
+                OrgState::Onboarding | OrgState::Active => None,
+                OrgState::Suspended => Some("resume it first"),
+                _ => Some("its id is not used again; onboard under another one"),
+            };
+            if let Some(remedy) = remedy {
+                return Err(Error::State { org: org.clone(), state: record.state, remedy });
+            }
+        }
+        registry.register(&spec).await?;
+        let mut layers = Vec::new();
+        for layer in self.layer_list() {
+            self.tell(Step { layer: layer.name(), org, action: "provisioning" });
+            layers.push((layer.name(), layer.provision(&spec).await?));
+        }
+        registry.set_state(org, OrgState::Active).await?;
+        Ok(Onboarded { org: org.clone(), layers })
+    }
+
+    /// Refuses an organization in every configured layer, and keeps its data.
+    ///
+    /// The registry refuses first, so nobody enters while the layers follow.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`]; [`Error::State`] for one that is not active or suspended;
+    /// [`Error::Layer`] if a layer could not do its part: run it again.
+    pub async fn suspend(&self, org: &OrgId) -> Result<(), Error> {
+        let record = self.record(org).await?;
+        self.require(org, record.state, &[OrgState::Active, OrgState::Suspended])?;
+        self.registry()?.set_state(org, OrgState::Suspended).await?;
+        for layer in self.layer_list() {
+            self.tell(Step { layer: layer.name(), org, action: "suspending" });
+            layer.suspend(org).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets a suspended organization in again.
+    ///
+    /// The layers open in reverse, and the registry last, so nobody enters half of it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`suspend`](Self::suspend).
+    pub async fn resume(&self, org: &OrgId) -> Result<(), Error> {
+        let record = self.record(org).await?;
+        self.require(org, record.state, &[OrgState::Suspended, OrgState::Active])?;
+        for layer in self.layer_list().into_iter().rev() {
+            self.tell(Step { layer: layer.name(), org, action: "resuming" });
+            layer.resume(org).await?;
+        }
+        self.registry()?.set_state(org, OrgState::Active).await?;
+        Ok(())
+    }
+
+    /// Suspends an organization, erases it from every configured layer, and scans for what is left.
+    ///
+    /// There is no way back from the first step on. The id is not used again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`]; [`Error::Residue`] if something was still found; [`Error::Layer`] if a
+    /// layer could not do its part. In either case the organization stays `offboarding`: run it again.
+    pub async fn offboard(&self, org: &OrgId) -> Result<Certificate, Error> {
+        let record = self.record(org).await?;
+        let registry = self.registry()?;
+        if record.state != OrgState::Erased {
+            registry.set_state(org, OrgState::Offboarding).await?;
+        }
+        for layer in self.layer_list() {
+            self.tell(Step { layer: layer.name(), org, action: "suspending" });
+            layer.suspend(org).await?;
+        }
+        let mut layers = Vec::new();
+        for layer in self.layer_list().into_iter().rev() {
+            self.tell(Step { layer: layer.name(), org, action: "erasing" });
+            layers.push((layer.name(), layer.erase(org).await?));
+        }
+        layers.reverse();
+        let certificate = Certificate { org: org.clone(), layers };
+        if !certificate.is_complete() {
+            return Err(Error::Residue { certificate });
+        }
+        registry.set_state(org, OrgState::Erased).await?;
+        Ok(certificate)
+    }
+
+    fn require(&self, org: &OrgId, state: OrgState, allowed: &[OrgState]) -> Result<(), Error> {
+        if allowed.contains(&state) {
+            return Ok(());
+        }
+        let remedy = match state {
+            OrgState::Onboarding => "finish onboarding it first",
+            _ => "nothing leads back from offboarding",
+        };
+        Err(Error::State { org: org.clone(), state, remedy })
+    }
+}
+
+/// What onboarding changed, layer by layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Onboarded {
+    org: OrgId,
+    layers: Vec<(LayerName, Changes)>,
+}
+
+impl Onboarded {
+    /// Returns the organization.
+    pub fn org(&self) -> &OrgId {
+        &self.org
+    }
+
+    /// Returns what changed in each configured layer; an empty list of changes where all was as
+    /// wanted.
+    pub fn layers(&self) -> &[(LayerName, Changes)] {
+        &self.layers
+    }
+}
+
+/// What was erased of an organization, and that a scan of every configured layer found nothing left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    org: OrgId,
+    layers: Vec<(LayerName, Erasure)>,
+}
+
+impl Certificate {
+    /// Returns the organization.
+    pub fn org(&self) -> &OrgId {
+        &self.org
+    }
+
+    /// Returns what was erased, layer by layer.
+    pub fn layers(&self) -> &[(LayerName, Erasure)] {
+        &self.layers
+    }
+
+    /// Returns whether nothing was found in any layer.
+    pub fn is_complete(&self) -> bool {
+        self.layers.iter().all(|(_, erasure)| erasure.is_complete())
+    }
+
+    /// Returns what was still found, as one line of text.
+    pub fn residue(&self) -> impl fmt::Display {
+        let found: Vec<String> = self
+            .layers
+            .iter()
+            .flat_map(|(layer, erasure)| {
+                erasure.residue().iter().map(move |left| format!("{layer}: {left}"))
+            })
+            .collect();
+        found.join(", ")
+    }
+}

@@ -1,0 +1,147 @@
+use std::time::{Duration, Instant};
+
+use cupel_tenant::{Attempt, Health, LayerName, OrgPair, OrgSpec, Outcome, Tier};
+use futures::future;
+use uuid::Uuid;
+
+use crate::progress::Step;
+use crate::{Error, Isolation, report};
+
+impl Isolation {
+    /// Attacks every configured layer with two canary organizations, and erases them.
+    ///
+    /// No organization in use is touched. The canaries differ in one digit, share every name, and
+    /// attack each other in both directions.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Layer`] if the stage cannot be set in a layer. A leak is no error: ask
+    /// [`Proof::is_isolated`].
+    pub async fn prove(&self) -> Result<Proof, Error> {
+        let pair = OrgPair::canary(Uuid::new_v4());
+        let begun = Instant::now();
+        let proven = match self.provision_canaries(&pair).await {
+            Ok(()) => self.attack(&pair).await,
+            Err(error) => Err(error),
+        };
+        // Whatever happened, nothing of the canaries stays behind.
+        let erased = self.erase_canaries(&pair).await;
+        let mut proof = proven?;
+        erased?;
+        proof.took = begun.elapsed();
+        Ok(proof)
+    }
+
+    /// Attacks each of two organizations that are onboarded as the other, for demonstrations and
+    /// tests. It writes among their data.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AttackInProduction`], or as for [`prove`](Self::prove).
+    pub async fn prove_between(&self, pair: &OrgPair) -> Result<Proof, Error> {
+        if self.environment.is_production() {
+            return Err(Error::AttackInProduction);
+        }
+        self.attack(pair).await
+    }
+
+    async fn attack(&self, pair: &OrgPair) -> Result<Proof, Error> {
+        let begun = Instant::now();
+        // The layers share nothing, so they are attacked side by side: the slowest sets the time.
+        let layers = self.layer_list();
+        let answers = future::try_join_all(layers.iter().map(|layer| async move {
+            self.tell(Step { layer: layer.name(), org: pair.first(), action: "attacking" });
+            Ok::<_, Error>((layer.health().await?, layer.prove(pair).await?))
+        }))
+        .await?;
+        let (servers, attempts): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+        Ok(Proof {
+            pair: pair.clone(),
+            servers,
+            attempts: attempts.into_iter().flatten().collect(),
+            took: begun.elapsed(),
+        })
+    }
+
+    async fn provision_canaries(&self, pair: &OrgPair) -> Result<(), Error> {
+        let layers = self.layer_list();
+        future::try_join_all(layers.iter().map(|layer| async move {
+            for org in [pair.first(), pair.second()] {
+                self.tell(Step { layer: layer.name(), org, action: "provisioning" });
+                layer.provision(&OrgSpec::new(org.clone(), Tier::STANDARD)).await?;
+            }
+            Ok::<_, Error>(())
+        }))
+        .await?;
+        Ok(())
+    }
+
+    async fn erase_canaries(&self, pair: &OrgPair) -> Result<(), Error> {
+        let layers = self.layer_list();
+        future::try_join_all(layers.iter().map(|layer| async move {
+            for org in [pair.first(), pair.second()] {
+                self.tell(Step { layer: layer.name(), org, action: "erasing" });
+                layer.erase(org).await?;
+            }
+            Ok::<_, Error>(())
+        }))
+        .await?;
+        if let Some(registry) = &self.registry {
+            registry.forget(pair.first()).await?;
+            registry.forget(pair.second()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The attacks of one run over all configured layers, with their controls.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    pair: OrgPair,
+    servers: Vec<Health>,
+    attempts: Vec<Attempt>,
+    took: Duration,
+}
+
+impl Proof {
+    /// Returns who attacked whom.
+    pub fn pair(&self) -> &OrgPair {
+        &self.pair
+    }
+
+    /// Returns the servers that were attacked.
+    pub fn servers(&self) -> &[Health] {
+        &self.servers
+    }
+
+    /// Returns the attempts, layer by layer.
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// Returns the attempts of one layer.
+    pub fn of(&self, layer: LayerName) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter().filter(move |attempt| attempt.layer == layer)
+    }
+
+    /// Returns how long it took, provisioning and erasing canaries included.
+    pub fn took(&self) -> Duration {
+        self.took
+    }
+
+    /// Returns whether there were attempts, all blocked, beside controls that all held.
+    pub fn is_isolated(&self) -> bool {
+        !self.attempts.is_empty()
+            && self.attempts.iter().all(|it| it.outcome == Outcome::Blocked && it.control.is_held())
+    }
+
+    /// Panics with the table of attempts unless [`is_isolated`](Self::is_isolated): for tests.
+    ///
+    /// # Panics
+    ///
+    /// If an attack was not blocked or a control did not hold.
+    #[track_caller]
+    pub fn assert_isolated(&self) {
+        assert!(self.is_isolated(), "not isolated:\n{}", report::proof_text(self));
+    }
+}

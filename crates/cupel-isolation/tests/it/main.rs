@@ -1,0 +1,3 @@
+//! All layers, on real servers.
+
+mod dependency_trees;
