@@ -15,18 +15,22 @@
 //! ```
 
 mod error;
+mod kms;
 mod postgres;
 mod redis;
 mod running;
 mod service;
 mod settings;
 mod supervisor;
+mod temporal;
 mod wait;
 
 pub use error::Error;
+pub use kms::Kms;
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use service::Service;
 pub use service::Source;
 pub use settings::Provider;
 pub use settings::Settings;
+pub use temporal::Temporal;

@@ -41,7 +41,7 @@ pub struct Settings {
 
 /// Every variable that is looked at.
 const VARIABLES: &[&str] = &[
-    "CUPEL_CACHE",
+    "TESTBED_CACHE",
     "DOCKER_HOST",
     "HOME",
     "PATH",
@@ -127,7 +127,7 @@ impl Settings {
 
     /// Returns the folder in which `scripts/install` keeps what no system package holds.
     pub(crate) fn cache(&self) -> Option<PathBuf> {
-        match self.get("CUPEL_CACHE") {
+        match self.get("TESTBED_CACHE") {
             Some(folder) => Some(folder.into()),
             None => Some(Path::new(self.get("HOME")?).join(".cache/cupel")),
         }
