@@ -14,6 +14,8 @@
 //! # }
 //! ```
 
+mod apiserver;
+mod cluster;
 mod error;
 mod kms;
 mod postgres;
@@ -25,6 +27,7 @@ mod supervisor;
 mod temporal;
 mod wait;
 
+pub use cluster::Cluster;
 pub use error::Error;
 pub use kms::Kms;
 pub use postgres::Postgres;
