@@ -52,7 +52,7 @@ pub struct Config {
     pub cluster: Option<ClusterConfig>,
     /// AWS KMS or a local keyring.
     pub keys: Option<KeysConfig>,
-    /// What each tier allows. A tier that is not listed has the limits of [`TierConfig::default`].
+    /// What each tier allows. `standard` and `enterprise` need not be listed; every other tier must.
     #[serde(default)]
     pub tiers: BTreeMap<Tier, TierConfig>,
 }
@@ -235,6 +235,10 @@ pub enum KeysConfig {
         region: Option<String>,
         /// Another endpoint than the region's: an emulator, a VPC endpoint.
         endpoint: Option<String>,
+        /// An access key, for emulators: leave it out for the usual places of the AWS SDK.
+        access_key_id: Option<String>,
+        /// The secret that goes with the access key.
+        secret_access_key: Option<SecretString>,
     },
     /// An encrypted file. Refused in production.
     #[non_exhaustive]

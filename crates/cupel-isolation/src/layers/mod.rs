@@ -13,7 +13,7 @@ mod queues;
 
 use std::sync::Arc;
 
-use cupel_tenant::{IsolationLayer, LayerName, Registry};
+use cupel_tenant::{BoxError, IsolationLayer, LayerError, LayerErrorKind, LayerName, Registry};
 
 use crate::{Config, Error};
 
@@ -120,4 +120,19 @@ fn refuse_what_is_not_compiled(config: &Config) -> Result<(), Error> {
         Some(layer) => Err(Error::NotCompiled { layer }),
         None => Ok(()),
     }
+}
+
+/// A layer's own error while it is connected.
+#[cfg_attr(
+    not(any(
+        feature = "cache",
+        feature = "cluster",
+        feature = "database",
+        feature = "keys",
+        feature = "queues"
+    )),
+    expect(dead_code, reason = "called where a layer is compiled in")
+)]
+fn connecting(layer: LayerName, kind: LayerErrorKind, source: impl Into<BoxError>) -> Error {
+    Error::Layer(LayerError::new(layer, "connecting", kind, source))
 }

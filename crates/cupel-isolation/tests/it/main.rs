@@ -1,3 +1,9 @@
 //! All layers, on real servers.
 
+mod bad_input;
+mod bed;
+mod crashes;
 mod dependency_trees;
+mod lifecycle;
+mod names;
+mod proofs;
