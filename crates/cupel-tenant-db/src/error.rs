@@ -1,0 +1,227 @@
+use cupel_tenant::{BoxError, LayerError, LayerErrorKind, LayerName, OrgState};
+
+/// Why the database did not do what was asked of it.
+///
+/// A statement that runs on a [`TenantTx`](crate::TenantTx) fails with sqlx's own error; this one is
+/// of everything around it. Where there is a cause it is in the chain, not in the text.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The access-log row of an admin transaction could not be written, so there is no access.
+    ///
+    /// The cause is the server's. Retrying may help.
+    #[error("the access could not be logged, and without its row in the access log there is none")]
+    AccessNotLogged {
+        /// What the server reported.
+        #[source]
+        source: BoxError,
+    },
+
+    /// The connection broke while the transaction was being committed.
+    ///
+    /// The server has stored all of it or nothing. Look for what it should have written before doing
+    /// it again.
+    #[error("the connection broke during the commit; look whether its work is there before repeating it")]
+    CommitUnknown {
+        /// What broke.
+        #[source]
+        source: BoxError,
+    },
+
+    /// A context mode was asked for that this version does not have.
+    #[error("the context mode `{mode}` is not built yet; use `plain`")]
+    ContextModeNotBuilt {
+        /// The mode.
+        mode: &'static str,
+    },
+
+    /// The server has no database of the name in the URL.
+    #[error("the server has no database of that name; create it, or correct the URL")]
+    DatabaseMissing,
+
+    /// The grant's time was over.
+    #[error("the admin grant has expired; ask for a new one")]
+    GrantExpired,
+
+    /// A field of an admin grant breaks a rule.
+    #[error("the admin grant is not valid: {rule}")]
+    InvalidGrant {
+        /// The rule, in words.
+        rule: &'static str,
+    },
+
+    /// The name of a declared table cannot be one.
+    #[error("a declared table has no usable name: write `table` or `schema.table`, each of 1 to 63 bytes")]
+    InvalidTableName,
+
+    /// A connection URL cannot be read.
+    #[error("the {which} URL is not one of PostgreSQL; write postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+    InvalidUrl {
+        /// Whose URL: app, admin or owner.
+        which: &'static str,
+    },
+
+    /// The server refused the role or its password.
+    #[error("the server refused the role or its password; correct the {which} URL")]
+    LoginRefused {
+        /// Whose URL: app, admin or owner.
+        which: &'static str,
+        /// What the server reported.
+        #[source]
+        source: BoxError,
+    },
+
+    /// There is no admin path, because no admin URL was configured.
+    #[error("this needs the admin path; give the builder an admin URL")]
+    NoAdmin,
+
+    /// The organization asked for is not one that the grant names.
+    #[error("the admin grant does not name this organization; ask for one that does")]
+    NotGranted,
+
+    /// The database has not been migrated, or by an older version.
+    #[error("the database is not migrated; run the migration with the owner's URL")]
+    NotMigrated,
+
+    /// Nothing was stored: a statement of the transaction had failed, or had ended the transaction.
+    ///
+    /// PostgreSQL answers `COMMIT` with success there; here it is an error.
+    #[error("nothing was stored: a statement failed in the transaction or ended it; begin again")]
+    NothingStored {
+        /// What the server reported.
+        #[source]
+        source: BoxError,
+    },
+
+    /// The organization is in a state in which it is not let in.
+    #[error("the organization is {state}, and only an active one is let in")]
+    OrgRefused {
+        /// The state.
+        state: OrgState,
+    },
+
+    /// The owner's role lacks a right that the migration needs.
+    #[error("the owner's role may not do what the migration needs: {needs}")]
+    OwnerLacksRight {
+        /// What is needed, and from whom to get it.
+        needs: &'static str,
+        /// What the server reported.
+        #[source]
+        source: BoxError,
+    },
+
+    /// The role can reach around row-level security.
+    #[error("the role of the {which} URL {power}; connect as a role that the migration made")]
+    PowerfulRole {
+        /// Whose URL: app or admin.
+        which: &'static str,
+        /// What the role is or can become, in words.
+        power: &'static str,
+    },
+
+    /// An organization or workspace named by a slug met a database whose columns are UUIDs.
+    #[error("this database names {what} by UUID, and the id is a slug; use a UUID")]
+    SlugOnUuid {
+        /// What the id names: organizations or workspaces.
+        what: &'static str,
+    },
+
+    /// The server refused a statement of ours.
+    ///
+    /// Retrying may help.
+    #[error("the server refused a statement of {action}")]
+    Statement {
+        /// What was being done, as a noun phrase.
+        action: &'static str,
+        /// What the server reported.
+        #[source]
+        source: BoxError,
+    },
+
+    /// A declared table does not fit its declaration.
+    #[error("the declared table {table} {problem}")]
+    TableUnfit {
+        /// The table.
+        table: String,
+        /// What is wrong, and what is needed.
+        problem: &'static str,
+    },
+
+    /// The registry does not allow this move.
+    #[error("an organization that is {from} cannot become {to}")]
+    StateMove {
+        /// The present state.
+        from: OrgState,
+        /// The state asked for.
+        to: OrgState,
+    },
+
+    /// The organization is not in the registry.
+    #[error("the organization is not registered; register it first")]
+    UnknownOrg,
+
+    /// The server did not answer.
+    ///
+    /// Retrying may help.
+    #[error("the database does not answer; start it, or correct the {which} URL")]
+    Unreachable {
+        /// Whose URL: app, admin or owner.
+        which: &'static str,
+        /// What happened instead.
+        #[source]
+        source: BoxError,
+    },
+}
+
+impl Error {
+    /// A refused statement of `action`, or a server that went away.
+    pub(crate) fn statement(action: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| {
+            if is_disconnect(&source) {
+                Self::Unreachable { which: "database", source: source.into() }
+            } else {
+                Self::Statement { action, source: source.into() }
+            }
+        }
+    }
+
+    /// What a failed connect means, from the SQLSTATE that the server gave.
+    pub(crate) fn connect(which: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| match sqlstate(&source).as_deref() {
+            Some("28P01" | "28000") => Self::LoginRefused { which, source: source.into() },
+            Some("3D000") => Self::DatabaseMissing,
+            _ => Self::Unreachable { which, source: source.into() },
+        }
+    }
+
+    fn kind(&self) -> LayerErrorKind {
+        match self {
+            Self::LoginRefused { .. } | Self::Unreachable { .. } => LayerErrorKind::Unreachable,
+            Self::AccessNotLogged { .. }
+            | Self::CommitUnknown { .. }
+            | Self::NothingStored { .. }
+            | Self::Statement { .. } => LayerErrorKind::Failed,
+            _ => LayerErrorKind::Refused,
+        }
+    }
+
+    /// As the error of the layer, which was doing `action`.
+    pub(crate) fn during(action: &'static str) -> impl FnOnce(Self) -> LayerError {
+        move |error| LayerError::new(LayerName::Database, action, error.kind(), error)
+    }
+}
+
+/// Returns the five characters by which the server names the error, if it is one of the server's.
+pub(crate) fn sqlstate(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error()?.code().map(Into::into)
+}
+
+/// Returns whether the error says that the connection is gone rather than that a statement is wrong.
+///
+/// Class 57P is the server ending sessions: PostgreSQL documentation, appendix A.
+pub(crate) fn is_disconnect(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        error => sqlstate(error).is_some_and(|code| code.starts_with("57P")),
+    }
+}
