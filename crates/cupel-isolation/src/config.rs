@@ -250,30 +250,20 @@ pub enum KeysConfig {
     },
 }
 
-/// `[tiers.NAME]`: what a tier allows.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// `[tiers.NAME]`: what a tier allows. What is left out is as in `standard`, or in `enterprise` for the
+/// tier of that name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct TierConfig {
-    /// The most runs an organization's worker works on at a time.
-    pub max_open_runs: usize,
+    /// The most runs that a worker of the organization advances at a time.
+    pub max_open_runs: Option<usize>,
     /// What pods may request, summed over the namespace.
-    pub requests: ResourceConfig,
+    pub requests: Option<ResourceConfig>,
     /// What pods may be limited to, summed over the namespace.
-    pub limits: ResourceConfig,
+    pub limits: Option<ResourceConfig>,
     /// The most pods.
-    pub pods: u32,
-}
-
-impl Default for TierConfig {
-    fn default() -> Self {
-        Self {
-            max_open_runs: 8,
-            requests: ResourceConfig { cpu: "4".to_owned(), memory: "8Gi".to_owned() },
-            limits: ResourceConfig { cpu: "8".to_owned(), memory: "16Gi".to_owned() },
-            pods: 20,
-        }
-    }
+    pub pods: Option<u32>,
 }
 
 /// CPU and memory, as Kubernetes quantities.

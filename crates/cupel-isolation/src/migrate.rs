@@ -1,0 +1,55 @@
+//! What `cupel migrate` does: roles, policies and tables that isolation in PostgreSQL needs.
+
+use cupel_tenant::{Changes, LayerName};
+use cupel_tenant_db::{Migration, Table};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::TableScope;
+use crate::{Config, Error, layers};
+
+/// Brings the database of `[database]` to what its section declares. Returns what changed; a second
+/// run changes nothing.
+///
+/// # Errors
+///
+/// [`Error::NotConfigured`]; [`Error::Setting`] without an owner URL; [`Error::Layer`] if the server
+/// does not answer or a declared table is not as isolation needs it.
+pub async fn run(config: &Config) -> Result<Changes, Error> {
+    let migration = migration(config)?;
+    migration.run().await.map_err(|error| failed(error.kind(), error))
+}
+
+/// Returns the SQL that [`run`] would execute on an empty database. Needs none; passwords are left
+/// out.
+///
+/// # Errors
+///
+/// As for [`run`], as far as no server is asked.
+pub fn sql(config: &Config) -> Result<String, Error> {
+    migration(config)?.sql().map_err(|error| failed(error.kind(), error))
+}
+
+fn failed(kind: cupel_tenant::LayerErrorKind, error: cupel_tenant_db::Error) -> Error {
+    Error::Layer(cupel_tenant::LayerError::new(LayerName::Database, "migrating", kind, error))
+}
+
+fn migration(config: &Config) -> Result<Migration, Error> {
+    let section = config.database.as_ref();
+    let section = section.ok_or(Error::NotConfigured { layer: LayerName::Database })?;
+    let owner_url = section.owner_url.as_ref().ok_or(Error::Setting {
+        key: "database.owner_url",
+        problem: "it is missing, and only the owner can migrate".to_owned(),
+        remedy: "set it, or CUPEL_DATABASE__OWNER_URL".to_owned(),
+    })?;
+    let mut migration = Migration::new(owner_url.expose_secret())
+        .app_url(section.url.expose_secret())
+        .column_type(layers::database::column_type(section.column_type));
+    if let Some(admin_url) = section.admin_url.as_ref().map(SecretString::expose_secret) {
+        migration = migration.admin_url(admin_url);
+    }
+    Ok(migration.tables(section.tables.iter().map(|(name, scope)| match scope {
+        TableScope::Organization => Table::org(name),
+        TableScope::Shared => Table::shared(name),
+        TableScope::Workspace => Table::workspace(name),
+    })))
+}
