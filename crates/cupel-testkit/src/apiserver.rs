@@ -1,6 +1,8 @@
 //! What an API server is given before it starts, and asked afterwards.
 
 use std::fs;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,16 +12,19 @@ use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::rsa::KeySize;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use reqwest::Client;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use uuid::Uuid;
 
 use crate::Error;
+use crate::Service;
 use crate::error::BoxError;
+use crate::http;
 use crate::supervisor::Folder;
 
 /// How many characters a line of a PEM file has (RFC 7468, section 2).
@@ -46,7 +51,7 @@ impl Apiserver {
 /// One user of one API server.
 #[derive(Clone, Debug)]
 pub(crate) struct Access<'a> {
-    pub(crate) url: &'a str,
+    pub(crate) port: u16,
     pub(crate) certificate: &'a Path,
     pub(crate) token: &'a str,
 }
@@ -62,17 +67,18 @@ impl Access<'_> {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let client = Client::builder().use_preconfigured_tls(tls).build()?;
-        let request = client.get(format!("{}{path}", self.url)).bearer_auth(self.token);
-        request.send().await?.error_for_status()?;
-        Ok(())
+        let server = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let name = IpAddr::from(Ipv4Addr::LOCALHOST).into();
+        let server = TlsConnector::from(Arc::new(tls)).connect(name, server).await?;
+        let authorization = format!("Authorization: Bearer {}\r\n", self.token);
+        http::get_on(server, "127.0.0.1", path, &authorization).await
     }
 
     /// Writes down how to reach the server; the text stands on its own.
     pub(crate) fn kubeconfig(&self) -> Result<String, Error> {
         let certificate = fs::read(self.certificate)
             .map_err(Error::machine("read the API server's certificate"))?;
-        let Self { url, token, .. } = self;
+        let Self { port, token, .. } = self;
         let certificate = BASE64_STANDARD.encode(certificate);
         Ok(format!(
             "apiVersion: v1\n\
@@ -83,7 +89,7 @@ impl Access<'_> {
                context: {{cluster: testkit, user: admin}}\n\
              clusters:\n\
              - name: testkit\n  \
-               cluster: {{server: \"{url}\", certificate-authority-data: {certificate}}}\n\
+               cluster: {{server: \"https://127.0.0.1:{port}\", certificate-authority-data: {certificate}}}\n\
              users:\n\
              - name: admin\n  \
                user: {{token: \"{token}\"}}\n"
@@ -95,7 +101,7 @@ impl Access<'_> {
 /// as public key, the one that can be had here.
 fn signing_key() -> Result<String, Error> {
     let refused = |_| Error::Refused {
-        service: crate::Service::Cluster,
+        service: Service::Cluster,
         action: "be given a signing key",
         source: "no RSA key could be generated".into(),
     };

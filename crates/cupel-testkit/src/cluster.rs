@@ -13,6 +13,8 @@ use crate::Settings;
 use crate::Source;
 use crate::apiserver::Access;
 use crate::apiserver::Apiserver;
+use crate::container::Container;
+use crate::container::Request;
 use crate::running::Running;
 use crate::supervisor::Folder;
 use crate::supervisor::Supervised;
@@ -26,6 +28,21 @@ const PROGRAMS: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"
 
 /// An object that nobody but a controller makes: once it is there, the controllers are at work.
 const BY_CONTROLLERS: &str = "/api/v1/namespaces/default/serviceaccounts/default";
+
+/// The port that the API server listens on in a container.
+const PORT: u16 = 6443;
+
+/// k3s, without what it brings beside Kubernetes itself.
+const CONTAINER: Request<'_> = Request {
+    ports: &[PORT],
+    command: &[
+        "server",
+        "--disable=traefik,metrics-server,servicelb,local-storage",
+        "--tls-san=127.0.0.1",
+    ],
+    privileged: true,
+    ..Request::new(Service::Cluster)
+};
 
 /// A Kubernetes control plane: an API server with RBAC and admission, the controllers, no node.
 ///
@@ -82,6 +99,9 @@ impl Cluster {
         if let Some(path) = settings.endpoint(Service::Cluster) {
             return Self::at_endpoint(Path::new(path));
         }
+        if let Some(container) = Container::start(settings, CONTAINER).await? {
+            return Self::in_container(container).await;
+        }
         if settings.allows(Provider::Local)
             && let Some(programs) = programs(settings)
         {
@@ -127,6 +147,34 @@ impl Cluster {
         Ok(Self { kubeconfig, path: path.to_owned(), source, running: Running::Elsewhere })
     }
 
+    async fn in_container(container: Container) -> Result<Self, Error> {
+        let at = container.address(PORT);
+        let source = Source::new(Service::Cluster, Provider::Container, container.image(), &at);
+        let container = Box::new(container);
+        let running = Running::Container(container);
+        // Only a container is there to be asked.
+        let run = |command: &'static [&'static str]| {
+            let running = &running;
+            async move {
+                match running {
+                    Running::Container(container) => container.run(command).await,
+                    Running::Elsewhere | Running::Local(_) => Err("not a container".into()),
+                }
+            }
+        };
+        wait::until_ready(Service::Cluster, &running, || async {
+            run(&["kubectl", "get", "--raw", BY_CONTROLLERS]).await.map(drop)
+        })
+        .await?;
+        let inside = run(&["cat", "/etc/rancher/k3s/k3s.yaml"]).await.map_err(|source| {
+            Error::Refused { service: Service::Cluster, action: "give its kubeconfig", source }
+        })?;
+        let kubeconfig = inside.replace("127.0.0.1:6443", &at);
+        let folder = Folder::create()?;
+        let path = folder.write("kubeconfig", &kubeconfig)?;
+        Ok(Self { kubeconfig, path, source, running })
+    }
+
     async fn local(programs: &Path) -> Result<Self, Error> {
         let [etcd_port, peer_port, port, controllers_port] =
             [wait::free_port()?, wait::free_port()?, wait::free_port()?, wait::free_port()?];
@@ -170,8 +218,9 @@ impl Cluster {
         // It makes its certificate when it starts.
         let certificate = home.join("apiserver.crt");
         let url = format!("https://127.0.0.1:{port}");
-        let access = Access { url: &url, certificate: &certificate, token: &api.token };
-        wait::until_ready(Service::Cluster, &[&etcd, &apiserver], || access.get("/readyz")).await?;
+        let access = Access { port, certificate: &certificate, token: &api.token };
+        let running = Running::Local(vec![etcd, apiserver]);
+        wait::until_ready(Service::Cluster, &running, || access.get("/readyz")).await?;
 
         let kubeconfig = access.kubeconfig()?;
         let path = home.join("kubeconfig");
@@ -195,15 +244,11 @@ impl Cluster {
                 "--leader-elect=false".to_owned(),
             ],
         )?;
-        wait::until_ready(Service::Cluster, &[&etcd, &apiserver, &controllers], || {
-            access.get(BY_CONTROLLERS)
-        })
-        .await?;
+        let running = running.and(controllers);
+        wait::until_ready(Service::Cluster, &running, || access.get(BY_CONTROLLERS)).await?;
 
         let program = programs.join("kube-apiserver");
         let source = Source::new(Service::Cluster, Provider::Local, program.display(), &url);
-        // The first to end is the one that would miss the next.
-        let running = Running::Local(vec![controllers, apiserver, etcd]);
         Ok(Self { kubeconfig, path, source, running })
     }
 }

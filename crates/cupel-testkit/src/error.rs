@@ -90,6 +90,10 @@ pub enum Error {
         source: BoxError,
     },
 
+    /// A name that is not a layer's.
+    #[error("no such layer: the layers are database, cache, queues, cluster and keys")]
+    UnknownLayer,
+
     /// The server named in the environment does not answer.
     #[error(
         "nothing answers for {service} at the place named in {variable}: start it, or unset the variable"

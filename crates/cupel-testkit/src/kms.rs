@@ -10,6 +10,9 @@ use crate::Provider;
 use crate::Service;
 use crate::Settings;
 use crate::Source;
+use crate::container::Container;
+use crate::container::Request;
+use crate::http;
 use crate::running::Running;
 use crate::supervisor::Folder;
 use crate::supervisor::Supervised;
@@ -20,6 +23,17 @@ const SERVER: &str = include_str!("moto_kms_strict.py");
 
 /// What `scripts/install kms` calls its folder in the cache.
 const INSTALLED: &str = "moto-5.2.5/bin/python";
+
+/// The port that moto listens on in a container.
+const PORT: u16 = 5000;
+
+const CONTAINER: Request<'_> = Request {
+    ports: &[PORT],
+    entrypoint: Some("python"),
+    command: &["/moto_kms_strict.py", "-H", "0.0.0.0", "-p", "5000"],
+    file: Some(("/moto_kms_strict.py", SERVER)),
+    ..Request::new(Service::Kms)
+};
 
 /// A key management service with the interface of AWS KMS: moto, made strict.
 ///
@@ -77,6 +91,11 @@ impl Kms {
         if let Some(url) = settings.endpoint(Service::Kms) {
             return Self::at_endpoint(url).await;
         }
+        if let Some(container) = Container::start(settings, CONTAINER).await? {
+            let at = container.address(PORT);
+            let source = Source::new(Service::Kms, Provider::Container, container.image(), &at);
+            return Self::when_ready(&at, source, Running::Container(Box::new(container))).await;
+        }
         if settings.allows(Provider::Local)
             && let Some(python) = python(settings)
         {
@@ -129,7 +148,7 @@ impl Kms {
             .ok_or(Error::InvalidSetting { variable, rule: "it is a URL like http://host:port" })?;
         let host = url.host_str().unwrap_or("localhost");
         let port = url.port_or_known_default().unwrap_or(80);
-        wait::connects(host, port).await.map_err(|err| Error::Unreachable {
+        wait::connect(host, port).await.map_err(|err| Error::Unreachable {
             service: Service::Kms,
             variable,
             source: err.into(),
@@ -151,23 +170,17 @@ impl Kms {
             "-p".into(),
             port.to_string().into(),
         ];
-        let server = Supervised::spawn(folder, "TERM", command)?;
+        let running = Running::Local(vec![Supervised::spawn(folder, "TERM", command)?]);
+        let at = format!("127.0.0.1:{port}");
+        let program = format_args!("moto of {}", python.display());
+        let source = Source::new(Service::Kms, Provider::Local, program, &at);
+        Self::when_ready(&at, source, running).await
+    }
 
-        let endpoint = format!("http://127.0.0.1:{port}");
-        let dashboard = format!("{endpoint}/moto-api/");
-        wait::until_ready(Service::Kms, &[&server], || async {
-            reqwest::get(&dashboard).await?.error_for_status()?;
-            Ok(())
-        })
-        .await?;
-        let at = format_args!("127.0.0.1:{port}");
-        let source = Source::new(
-            Service::Kms,
-            Provider::Local,
-            format_args!("moto of {}", python.display()),
-            at,
-        );
-        Ok(Self { endpoint, source, running: Running::Local(vec![server]) })
+    async fn when_ready(at: &str, source: Source, running: Running) -> Result<Self, Error> {
+        let endpoint = format!("http://{at}");
+        wait::until_ready(Service::Kms, &running, || http::get(at, "/moto-api/")).await?;
+        Ok(Self { endpoint, source, running })
     }
 }
 

@@ -15,9 +15,15 @@
 //! ```
 
 mod apiserver;
+mod bed;
 mod cluster;
+mod config;
+mod container;
 mod error;
+mod http;
+mod images;
 mod kms;
+mod lifeline;
 mod postgres;
 mod redis;
 mod running;
@@ -27,7 +33,9 @@ mod supervisor;
 mod temporal;
 mod wait;
 
+pub use bed::TestBed;
 pub use cluster::Cluster;
+pub use config::config;
 pub use error::Error;
 pub use kms::Kms;
 pub use postgres::Postgres;

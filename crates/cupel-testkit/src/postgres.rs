@@ -17,6 +17,8 @@ use crate::Provider;
 use crate::Service;
 use crate::Settings;
 use crate::Source;
+use crate::container::Container;
+use crate::container::Request;
 use crate::running::Running;
 use crate::supervisor::Folder;
 use crate::supervisor::Supervised;
@@ -40,6 +42,27 @@ exec "$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 
     -c unix_socket_directories= -c max_connections=200 \
     -c fsync=off -c synchronous_commit=off -c full_page_writes=off
 "#;
+
+/// The port that PostgreSQL listens on in a container.
+const PORT: u16 = 5432;
+
+/// The same server as a container: the image makes the cluster, checks passwords from the start,
+/// and listens to the network once it is made.
+const CONTAINER: Request<'_> = Request {
+    ports: &[PORT],
+    env: &[("POSTGRES_PASSWORD", "postgres")],
+    command: &[
+        "-c",
+        "max_connections=200",
+        "-c",
+        "fsync=off",
+        "-c",
+        "synchronous_commit=off",
+        "-c",
+        "full_page_writes=off",
+    ],
+    ..Request::new(Service::Postgres)
+};
 
 /// A PostgreSQL server.
 ///
@@ -91,6 +114,9 @@ impl Postgres {
     pub async fn start_with(settings: &Settings) -> Result<Self, Error> {
         if let Some(url) = settings.endpoint(Service::Postgres) {
             return Self::at_endpoint(url).await;
+        }
+        if let Some(container) = Container::start(settings, CONTAINER).await? {
+            return Self::in_container(container).await;
         }
         if settings.allows(Provider::Local)
             && let Some(programs) = programs(settings)
@@ -178,20 +204,26 @@ impl Postgres {
             port.to_string().into(),
         ];
         // SIGQUIT ends the server at once, whoever is connected; its data are not needed again.
-        let server = Supervised::spawn(folder, "QUIT", command)?;
+        let running = Running::Local(vec![Supervised::spawn(folder, "QUIT", command)?]);
+        let program = programs.join("postgres");
+        let at = format!("127.0.0.1:{port}");
+        let source = Source::new(Service::Postgres, Provider::Local, program.display(), &at);
+        Self::when_ready(&at, source, running).await
+    }
 
-        let url = format!("postgres://postgres:postgres@127.0.0.1:{port}/postgres");
-        wait::until_ready(Service::Postgres, &[&server], || async {
+    async fn in_container(container: Container) -> Result<Self, Error> {
+        let at = container.address(PORT);
+        let source = Source::new(Service::Postgres, Provider::Container, container.image(), &at);
+        Self::when_ready(&at, source, Running::Container(Box::new(container))).await
+    }
+
+    async fn when_ready(at: &str, source: Source, running: Running) -> Result<Self, Error> {
+        let url = format!("postgres://postgres:postgres@{at}/postgres");
+        wait::until_ready(Service::Postgres, &running, || async {
             Ok(PgConnection::connect(&url).await?.close().await?)
         })
         .await?;
-        let source = Source::new(
-            Service::Postgres,
-            Provider::Local,
-            programs.join("postgres").display(),
-            format_args!("127.0.0.1:{port}"),
-        );
-        Ok(Self { url, source, running: Running::Local(vec![server]) })
+        Ok(Self { url, source, running })
     }
 }
 

@@ -15,10 +15,21 @@ use crate::Provider;
 use crate::Service;
 use crate::Settings;
 use crate::Source;
+use crate::container::Container;
+use crate::container::Request;
 use crate::running::Running;
 use crate::supervisor::Folder;
 use crate::supervisor::Supervised;
 use crate::wait;
+
+/// The port that Redis listens on in a container.
+const PORT: u16 = 6379;
+
+const CONTAINER: Request<'_> = Request {
+    ports: &[PORT],
+    command: &["redis-server", "--save", "", "--appendonly", "no"],
+    ..Request::new(Service::Redis)
+};
 
 /// A Redis server, without a password.
 ///
@@ -72,6 +83,11 @@ impl Redis {
         if let Some(url) = settings.endpoint(Service::Redis) {
             return Self::at_endpoint(url).await;
         }
+        if let Some(container) = Container::start(settings, CONTAINER).await? {
+            let at = container.address(PORT);
+            let source = Source::new(Service::Redis, Provider::Container, container.image(), &at);
+            return Self::when_ready(&at, source, Running::Container(Box::new(container))).await;
+        }
         if settings.allows(Provider::Local)
             && let Some(program) = settings.program("redis-server")
         {
@@ -110,7 +126,7 @@ impl Redis {
             })?;
         let host = url.host_str().unwrap_or("localhost");
         let port = url.port().unwrap_or(6379);
-        wait::connects(host, port).await.map_err(|err| Error::Unreachable {
+        wait::connect(host, port).await.map_err(|err| Error::Unreachable {
             service: Service::Redis,
             variable,
             source: err.into(),
@@ -128,20 +144,22 @@ impl Redis {
         command.extend(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"].map(Into::into));
         command.push("--dir".into());
         command.push(folder.path().into());
-        let server = Supervised::spawn(folder, "TERM", command)?;
+        let running = Running::Local(vec![Supervised::spawn(folder, "TERM", command)?]);
+        let at = format!("127.0.0.1:{port}");
+        let source = Source::new(Service::Redis, Provider::Local, program.display(), &at);
+        Self::when_ready(&at, source, running).await
+    }
 
-        wait::until_ready(Service::Redis, &[&server], || async { Ok(ping(port).await?) }).await?;
-        let at = format_args!("127.0.0.1:{port}");
-        let source = Source::new(Service::Redis, Provider::Local, program.display(), at);
-        let url = format!("redis://127.0.0.1:{port}");
-        Ok(Self { url, source, running: Running::Local(vec![server]) })
+    async fn when_ready(at: &str, source: Source, running: Running) -> Result<Self, Error> {
+        wait::until_ready(Service::Redis, &running, || async { Ok(ping(at).await?) }).await?;
+        Ok(Self { url: format!("redis://{at}"), source, running })
     }
 }
 
 /// Asks a server whether it is there: `PING`, answered by `+PONG` once it takes commands.
-async fn ping(port: u16) -> io::Result<()> {
+async fn ping(at: &str) -> io::Result<()> {
     let pong = async {
-        let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
+        let mut server = TcpStream::connect(at).await?;
         server.write_all(b"PING\r\n").await?;
         let mut answer = [0; 7];
         server.read_exact(&mut answer).await?;

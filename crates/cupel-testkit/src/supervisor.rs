@@ -1,20 +1,18 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::path::PathBuf;
-use std::process::Child;
 use std::process::Command;
-use std::process::Stdio;
-use std::thread;
-use std::time::Duration;
 
 use nix::unistd::User;
-use tokio::time;
 
 use crate::Error;
+use crate::lifeline::Lifeline;
 
 /// What the supervisor runs; the pipe that keeps a server alive is explained there.
 const SCRIPT: &str = include_str!("supervisor.sh");
@@ -58,9 +56,6 @@ impl Folder {
 
     /// Puts a file into the folder that only its owner reads.
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<PathBuf, Error> {
-        use std::io::Write;
-        use std::os::unix::fs::OpenOptionsExt;
-
         let path = self.path.join(name);
         let write = || -> io::Result<()> {
             let mut file =
@@ -88,7 +83,7 @@ impl Drop for Folder {
 /// A process that ends when this value is dropped, or when our own process ends in any way.
 #[derive(Debug)]
 pub(crate) struct Supervised {
-    supervisor: Option<Child>,
+    lifeline: Lifeline,
     folder: PathBuf,
 }
 
@@ -105,24 +100,13 @@ impl Supervised {
             .arg(&folder.path)
             .args([signal, PATIENCE])
             .args(command)
-            .current_dir(&folder.path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // Its own group: an interrupt typed at the terminal is for the tests, and the
-            // servers follow when those have ended.
-            .process_group(0);
+            .current_dir(&folder.path);
         if let Some(owner) = &folder.owner {
             supervisor.uid(owner.uid.as_raw()).gid(owner.gid.as_raw()).env("HOME", &folder.path);
         }
-        let supervisor =
-            supervisor.spawn().map_err(Error::machine("start `sh` to supervise a server"))?;
+        let lifeline = Lifeline::tie(&mut supervisor)?;
         folder.kept = true;
-        Ok(Self { supervisor: Some(supervisor), folder: folder.path.clone() })
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+        Ok(Self { lifeline, folder: folder.path.clone() })
     }
 
     /// Returns whether the server ended by itself.
@@ -142,25 +126,7 @@ impl Supervised {
     }
 
     /// Ends the server and waits until it and its folder are gone.
-    pub(crate) async fn stop(mut self) -> Result<(), Error> {
-        let Some(mut supervisor) = self.supervisor.take() else { return Ok(()) };
-        drop(supervisor.stdin.take());
-        loop {
-            match supervisor.try_wait().map_err(Error::machine("wait for a server to end"))? {
-                Some(_) => return Ok(()),
-                None => time::sleep(Duration::from_millis(10)).await,
-            }
-        }
-    }
-}
-
-impl Drop for Supervised {
-    fn drop(&mut self) {
-        if let Some(mut supervisor) = self.supervisor.take() {
-            drop(supervisor.stdin.take());
-            // Only so that no finished process stays on the list; if no thread can be had, it
-            // stays there until ours ends.
-            let _ = thread::Builder::new().spawn(move || supervisor.wait());
-        }
+    pub(crate) async fn stop(self) -> Result<(), Error> {
+        self.lifeline.cut().await
     }
 }

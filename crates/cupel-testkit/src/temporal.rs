@@ -10,6 +10,9 @@ use crate::Provider;
 use crate::Service;
 use crate::Settings;
 use crate::Source;
+use crate::container::Container;
+use crate::container::Request;
+use crate::http;
 use crate::running::Running;
 use crate::supervisor::Folder;
 use crate::supervisor::Supervised;
@@ -23,12 +26,47 @@ const INSTALLED: &str = "temporal-1.9.1/bin/temporal";
 /// A rate limit is split over a queue's partitions, so a limit for one organization means what
 /// it says with one partition only. The two others are features of servers since 1.31 that
 /// earlier ones have behind a switch: priorities, and an answer to open polls when a worker ends.
-pub(crate) const DYNAMIC_CONFIG: &[&str] = &[
+const DYNAMIC_CONFIG: [&str; 8] = [
+    "--dynamic-config-value",
     "matching.numTaskqueueReadPartitions=1",
+    "--dynamic-config-value",
     "matching.numTaskqueueWritePartitions=1",
+    "--dynamic-config-value",
     "matching.useNewMatcher=true",
+    "--dynamic-config-value",
     "frontend.enableCancelWorkerPollsOnShutdown=true",
 ];
+
+/// The ports that Temporal listens on in a container: gRPC, and the same as HTTP.
+const PORT: u16 = 7233;
+const HTTP_PORT: u16 = 7243;
+
+const CONTAINER: Request<'_> = Request {
+    ports: &[PORT, HTTP_PORT],
+    command: &{
+        let [a, b, c, d, e, f, g, h] = DYNAMIC_CONFIG;
+        [
+            "server",
+            "start-dev",
+            "--headless",
+            "--ip",
+            "0.0.0.0",
+            "--port",
+            "7233",
+            "--http-port",
+            "7243",
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+            g,
+            h,
+        ]
+    },
+    ..Request::new(Service::Temporal)
+};
 
 /// A Temporal development server that keeps everything in memory.
 ///
@@ -82,6 +120,13 @@ impl Temporal {
         if let Some(url) = settings.endpoint(Service::Temporal) {
             return Self::at_endpoint(url).await;
         }
+        if let Some(container) = Container::start(settings, CONTAINER).await? {
+            let (at, http) = (container.address(PORT), container.address(HTTP_PORT));
+            let source =
+                Source::new(Service::Temporal, Provider::Container, container.image(), &at);
+            let running = Running::Container(Box::new(container));
+            return Self::when_ready(&at, &http, source, running).await;
+        }
         if settings.allows(Provider::Local)
             && let Some(program) = program(settings)
         {
@@ -124,7 +169,7 @@ impl Temporal {
             .ok_or(Error::InvalidSetting { variable, rule: "it is a URL like http://host:7233" })?;
         let host = url.host_str().unwrap_or("localhost");
         let port = url.port().unwrap_or(7233);
-        wait::connects(host, port).await.map_err(|err| Error::Unreachable {
+        wait::connect(host, port).await.map_err(|err| Error::Unreachable {
             service: Service::Temporal,
             variable,
             source: err.into(),
@@ -142,21 +187,23 @@ impl Temporal {
         for (flag, port) in [("--port", port), ("--http-port", http), ("--metrics-port", metrics)] {
             command.extend([flag.into(), port.to_string().into()]);
         }
-        for setting in DYNAMIC_CONFIG {
-            command.extend(["--dynamic-config-value", setting].map(Into::into));
-        }
-        let server = Supervised::spawn(folder, "TERM", command)?;
+        command.extend(DYNAMIC_CONFIG.map(Into::into));
+        let running = Running::Local(vec![Supervised::spawn(folder, "TERM", command)?]);
+        let at = format!("127.0.0.1:{port}");
+        let source = Source::new(Service::Temporal, Provider::Local, program.display(), &at);
+        Self::when_ready(&at, &format!("127.0.0.1:{http}"), source, running).await
+    }
 
-        let namespace = format!("http://127.0.0.1:{http}/api/v1/namespaces/default");
-        wait::until_ready(Service::Temporal, &[&server], || async {
-            reqwest::get(&namespace).await?.error_for_status()?;
-            Ok(())
-        })
-        .await?;
-        let at = format_args!("127.0.0.1:{port}");
-        let source = Source::new(Service::Temporal, Provider::Local, program.display(), at);
-        let address = format!("http://127.0.0.1:{port}");
-        Ok(Self { address, source, running: Running::Local(vec![server]) })
+    async fn when_ready(
+        at: &str,
+        api: &str,
+        source: Source,
+        running: Running,
+    ) -> Result<Self, Error> {
+        // The port is open some time before the namespace is there.
+        let namespace = || http::get(api, "/api/v1/namespaces/default");
+        wait::until_ready(Service::Temporal, &running, namespace).await?;
+        Ok(Self { address: format!("http://{at}"), source, running })
     }
 }
 

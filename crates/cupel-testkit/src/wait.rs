@@ -5,13 +5,14 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::time;
 use tokio::time::Instant;
 
 use crate::Error;
 use crate::Service;
 use crate::error::BoxError;
-use crate::supervisor::Supervised;
+use crate::running::Running;
 
 /// How long a server may take to answer. The slowest, a control plane, takes three seconds on an
 /// idle machine; the rest is for busy ones.
@@ -33,10 +34,10 @@ pub(crate) fn free_port() -> Result<u16, Error> {
         .map_err(Error::machine("find a free port"))
 }
 
-/// Asks until the answer is good, one of the processes has ended, or time is up.
+/// Asks until the answer is good, a process has ended, or time is up.
 pub(crate) async fn until_ready<F>(
     service: Service,
-    processes: &[&Supervised],
+    running: &Running,
     mut ask: impl FnMut() -> F,
 ) -> Result<(), Error>
 where
@@ -48,17 +49,12 @@ where
         if matches!(answer, Ok(Ok(()))) {
             return Ok(());
         }
-        if let Some(process) = processes.iter().find(|process| process.has_ended()) {
-            return Err(Error::Failed {
-                service,
-                what: "ended while it started",
-                log: process.last_words(),
-            });
+        if let Some(log) = running.ended() {
+            return Err(Error::Failed { service, what: "ended while it started", log });
         }
         if Instant::now() >= deadline {
-            let log = processes.iter().map(|process| process.last_words()).collect::<Vec<_>>();
-            let what = "was not ready in time";
-            return Err(Error::Failed { service, what, log: log.join(" | ") });
+            let log = running.last_words();
+            return Err(Error::Failed { service, what: "was not ready in time", log });
         }
         time::sleep(EVERY).await;
     }
@@ -78,9 +74,7 @@ where
     }
 }
 
-/// Connects to a port and closes again.
-pub(crate) async fn connects(host: &str, port: u16) -> io::Result<tokio::net::TcpStream> {
-    time::timeout(Duration::from_secs(5), tokio::net::TcpStream::connect((host, port)))
-        .await
-        .map_err(io::Error::from)?
+/// Connects to a port.
+pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    time::timeout(Duration::from_secs(5), TcpStream::connect((host, port))).await?
 }

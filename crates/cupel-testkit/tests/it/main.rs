@@ -1,5 +1,6 @@
 //! Servers start, answer and are gone afterwards.
 
+mod bed;
 mod cluster;
 mod kms;
 mod postgres;
