@@ -21,7 +21,9 @@ pub enum Error {
     ///
     /// The server has stored all of it or nothing. Look for what it should have written before doing
     /// it again.
-    #[error("the connection broke during the commit; look whether its work is there before repeating it")]
+    #[error(
+        "the connection broke during the commit; look whether its work is there before repeating it"
+    )]
     CommitUnknown {
         /// What broke.
         #[source]
@@ -51,11 +53,15 @@ pub enum Error {
     },
 
     /// The name of a declared table cannot be one.
-    #[error("a declared table has no usable name: write `table` or `schema.table`, each of 1 to 63 bytes")]
+    #[error(
+        "a declared table has no usable name: write `table` or `schema.table`, each of 1 to 63 bytes"
+    )]
     InvalidTableName,
 
     /// A connection URL cannot be read.
-    #[error("the {which} URL is not one of PostgreSQL; write postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+    #[error(
+        "the {which} URL is not one of PostgreSQL; write postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+    )]
     InvalidUrl {
         /// Whose URL: app, admin or owner.
         which: &'static str,
@@ -194,7 +200,8 @@ impl Error {
         }
     }
 
-    fn kind(&self) -> LayerErrorKind {
+    /// Returns what a caller can do about it.
+    pub fn kind(&self) -> LayerErrorKind {
         match self {
             Self::LoginRefused { .. } | Self::Unreachable { .. } => LayerErrorKind::Unreachable,
             Self::AccessNotLogged { .. }

@@ -1,1 +1,76 @@
-//! cupel-tenant-db
+//! PostgreSQL transactions that belong to one organization.
+//!
+//! The rows of all organizations stand in the same tables, and the server keeps them apart by
+//! row-level security: a transaction names its organization as it opens, in the same round trip as
+//! `BEGIN`, and sees no other. No query repeats the organization, so none can forget it.
+//!
+//! ```no_run
+//! use cupel_tenant::{OrgId, TenantScope};
+//! use cupel_tenant_db::TenantDb;
+//!
+//! # async fn example(url: &str, claim: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! let db = TenantDb::connect(url).await?; // refuses a role that could reach around the isolation
+//!
+//! let acme: OrgId = claim.parse()?;
+//! let mut tx = db.begin(&TenantScope::org(acme)).await?;
+//! let names: Vec<String> = sqlx::query_scalar("SELECT name FROM pipelines ORDER BY name")
+//!     .fetch_all(&mut tx) // no WHERE org_id: the server adds it
+//!     .await?;
+//! tx.commit().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The tables are the service's own. It declares whose their rows are, once, and a [`Migration`] makes
+//! the rest:
+//!
+//! ```
+//! use cupel_tenant_db::Table;
+//!
+//! /// For `examples/pipelines/schema.sql`.
+//! fn tables() -> Vec<Table> {
+//!     vec![
+//!         Table::org("pipelines"),
+//!         Table::workspace("pipeline_runs"),
+//!         Table::workspace("quality_results"),
+//!         Table::shared("component_libraries"),
+//!         Table::shared("data_products"),
+//!     ]
+//! }
+//! # assert_eq!(tables().len(), 5);
+//! ```
+//!
+//! [`TenantDb`] is an [`IsolationLayer`](cupel_tenant::IsolationLayer): it proves on the live database
+//! that it holds, and audits it for what would let it break.
+//!
+//! # What this crate does not do
+//!
+//! It makes no tables, writes no queries and hides none of SQL. It does not decide who may act for an
+//! organization. The context is a setting of the transaction, so code that sends statements of its own
+//! to the connection, such as a second `SET LOCAL`, can still change it.
+//!
+//! # Crate features
+//!
+//! None.
+
+mod apply;
+mod context;
+pub mod danger;
+mod db;
+mod error;
+mod lease;
+mod migration;
+mod power;
+mod registry;
+mod schema;
+mod scoped;
+mod tx;
+
+pub use context::{ColumnType, ContextMode};
+pub use db::{TenantDb, TenantDbBuilder};
+pub use error::Error;
+pub use migration::Migration;
+pub use registry::DbRegistry;
+pub use schema::{ORG_COLUMN, Table, TableKind, WORKSPACE_COLUMN};
+pub use scoped::ScopedDb;
+pub use tx::TenantTx;

@@ -1,0 +1,127 @@
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use cupel_tenant::{BoxError, LayerError, OrgId, OrgRecord, OrgSpec, OrgState, Registry};
+use sqlx::PgPool;
+
+use crate::Error;
+
+/// Which organizations exist: the table `cupel.organizations`, over the admin path.
+///
+/// The application's role can ask for the state of the organization that it acts for, and nothing else.
+#[derive(Clone, Debug)]
+pub struct DbRegistry {
+    pool: PgPool,
+}
+
+type Row = (String, String, String, i64);
+
+const COLUMNS: &str =
+    "org_id, tier, state, (extract(epoch FROM created) * 1000000)::bigint AS created";
+
+impl DbRegistry {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    async fn read(&self, org: &OrgId) -> Result<Option<OrgRecord>, Error> {
+        let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM cupel.organizations WHERE org_id = $1"
+        )))
+        .bind(org.as_str())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(Error::statement("reading the registry"))?;
+        row.map(record).transpose()
+    }
+
+    pub(crate) async fn present(&self, org: &OrgId) -> Result<Option<OrgState>, Error> {
+        Ok(self.read(org).await?.map(|record| record.state))
+    }
+
+    async fn write(&self, spec: &OrgSpec) -> Result<OrgRecord, Error> {
+        let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "INSERT INTO cupel.organizations AS o (org_id, tier, state) VALUES ($1, $2, 'onboarding')
+             ON CONFLICT (org_id) DO UPDATE SET tier = excluded.tier WHERE o.state <> 'erased'
+             RETURNING {COLUMNS}"
+        )))
+        .bind(spec.org_id().as_str())
+        .bind(spec.tier().as_str())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(Error::statement("registering"))?;
+        row.map_or(Err(Error::OrgRefused { state: OrgState::Erased }), record)
+    }
+
+    /// Moves the state in one statement, which checks the move against the row as it is then.
+    pub(crate) async fn change(&self, org: &OrgId, state: OrgState) -> Result<(), Error> {
+        let from: Vec<&str> = OrgState::ALL
+            .into_iter()
+            .filter(|from| from.may_become(state))
+            .map(OrgState::as_str)
+            .collect();
+        let moved = sqlx::query(
+            "UPDATE cupel.organizations SET state = $2 WHERE org_id = $1 AND state = ANY ($3)",
+        )
+        .bind(org.as_str())
+        .bind(state.as_str())
+        .bind(&from)
+        .execute(&self.pool)
+        .await
+        .map_err(Error::statement("changing a state"))?;
+        if moved.rows_affected() == 1 {
+            return Ok(());
+        }
+        match self.present(org).await? {
+            Some(from) => Err(Error::StateMove { from, to: state }),
+            None => Err(Error::UnknownOrg),
+        }
+    }
+}
+
+fn record((org, tier, state, created): Row) -> Result<OrgRecord, Error> {
+    let unreadable = |source: BoxError| Error::Statement { action: "reading the registry", source };
+    let created = SystemTime::UNIX_EPOCH + Duration::from_micros(created.unsigned_abs());
+    Ok(OrgRecord::new(
+        org.parse().map_err(|error: cupel_tenant::InvalidOrgId| unreadable(error.into()))?,
+        tier.parse().map_err(|error: cupel_tenant::InvalidTier| unreadable(error.into()))?,
+        state.parse().map_err(|error: cupel_tenant::UnknownState| unreadable(error.into()))?,
+        created,
+    ))
+}
+
+#[async_trait]
+impl Registry for DbRegistry {
+    async fn find(&self, org: &OrgId) -> Result<Option<OrgRecord>, LayerError> {
+        self.read(org).await.map_err(Error::during("reading the registry"))
+    }
+
+    async fn list(&self) -> Result<Vec<OrgRecord>, LayerError> {
+        let rows: Result<Vec<Row>, _> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM cupel.organizations ORDER BY org_id"
+        )))
+        .fetch_all(&self.pool)
+        .await;
+        rows.map_err(Error::statement("reading the registry"))
+            .and_then(|rows| rows.into_iter().map(record).collect())
+            .map_err(Error::during("reading the registry"))
+    }
+
+    async fn register(&self, spec: &OrgSpec) -> Result<OrgRecord, LayerError> {
+        self.write(spec).await.map_err(Error::during("registering"))
+    }
+
+    async fn set_state(&self, org: &OrgId, state: OrgState) -> Result<(), LayerError> {
+        self.change(org, state).await.map_err(Error::during("changing a state"))
+    }
+
+    async fn forget(&self, org: &OrgId) -> Result<(), LayerError> {
+        sqlx::query("DELETE FROM cupel.organizations WHERE org_id = $1")
+            .bind(org.as_str())
+            .execute(&self.pool)
+            .await
+            .map(drop)
+            .map_err(Error::statement("forgetting"))
+            .map_err(Error::during("forgetting"))
+    }
+}

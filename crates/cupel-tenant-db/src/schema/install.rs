@@ -1,0 +1,113 @@
+use super::{ident, literal};
+use crate::ColumnType;
+
+/// Everything in the schema `cupel`, idempotent.
+///
+/// The context functions are STABLE and plain SQL, so that the planner inlines them, and the policies
+/// call them in a sub-select, so that they run once per statement and not once per row. The registry is
+/// read by a SECURITY DEFINER function that takes no argument: a role learns the state of the
+/// organization that it acts for and of no other. Operators are named in full where the function runs
+/// as its owner, so that no search path decides what `=` means.
+pub(crate) fn install(column_type: ColumnType, app: &str, admin: Option<&str>) -> String {
+    let kind = match column_type {
+        ColumnType::Text => "text",
+        ColumnType::Uuid => "uuid",
+    };
+    format!(
+        r#"CREATE SCHEMA IF NOT EXISTS cupel;
+
+CREATE OR REPLACE FUNCTION cupel.current_org_id() RETURNS {kind}
+  LANGUAGE sql STABLE PARALLEL SAFE
+  AS $$ SELECT nullif(pg_catalog.current_setting('app.current_org_id', true), '')::{kind} $$;
+CREATE OR REPLACE FUNCTION cupel.current_workspace_id() RETURNS {kind}
+  LANGUAGE sql STABLE PARALLEL SAFE
+  AS $$ SELECT nullif(pg_catalog.current_setting('app.current_workspace_id', true), '')::{kind} $$;
+
+CREATE TABLE IF NOT EXISTS cupel.organizations (
+  org_id text COLLATE "C" PRIMARY KEY CHECK (org_id ~ '^[a-z0-9]([a-z0-9-]{{0,51}}[a-z0-9])?$'),
+  tier text NOT NULL,
+  state text NOT NULL
+    CHECK (state IN ('onboarding', 'active', 'suspended', 'offboarding', 'erased')),
+  created timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE IF NOT EXISTS cupel.access_log (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  login name NOT NULL DEFAULT session_user,
+  actor text NOT NULL,
+  reason text NOT NULL,
+  ticket text,
+  access text NOT NULL CHECK (access IN ('read only', 'read write')),
+  orgs text[],
+  expires timestamptz NOT NULL
+);
+COMMENT ON COLUMN cupel.access_log.orgs IS 'the organizations that were named; NULL for all';
+CREATE TABLE IF NOT EXISTS cupel.tenant_tables (
+  schema_name name NOT NULL,
+  table_name name NOT NULL,
+  kind text NOT NULL CHECK (kind IN ('global', 'org', 'shared', 'workspace')),
+  definition text NOT NULL,
+  policies text NOT NULL,
+  PRIMARY KEY (schema_name, table_name)
+);
+
+CREATE OR REPLACE FUNCTION cupel.org_state() RETURNS text
+  LANGUAGE plpgsql STABLE SECURITY DEFINER
+  AS $$ BEGIN
+    RETURN (SELECT o.state FROM cupel.organizations o WHERE o.org_id OPERATOR(pg_catalog.=)
+      (pg_catalog.current_setting('app.current_org_id', true) COLLATE "C"));
+  END $$;
+CREATE OR REPLACE FUNCTION cupel.session_is_clean() RETURNS boolean
+  LANGUAGE plpgsql STABLE
+  AS $$ BEGIN
+    RETURN pg_catalog.now() = pg_catalog.statement_timestamp()
+      AND pg_catalog.pg_my_temp_schema() = 0
+      AND current_user = session_user
+      AND coalesce(pg_catalog.current_setting('app.current_org_id', true), '') = ''
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_prepared_statement() p WHERE p.from_sql)
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_cursor())
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_listening_channels());
+  END $$;
+CREATE OR REPLACE FUNCTION cupel.settings()
+  RETURNS TABLE (column_type text, app_role text, admin_role text)
+  LANGUAGE sql STABLE
+  AS $$ SELECT '{kind}'::text, {app}::text, {admin}::text $$;
+CREATE OR REPLACE FUNCTION cupel.policies_of(relation oid) RETURNS text
+  LANGUAGE sql STABLE
+  AS $$ SELECT coalesce(pg_catalog.string_agg(pg_catalog.concat_ws(' | ', p.polname, p.polcmd,
+      p.polpermissive, ARRAY(SELECT r::pg_catalog.regrole::text FROM unnest(p.polroles) r ORDER BY 1),
+      pg_catalog.pg_get_expr(p.polqual, p.polrelid),
+      pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)), E'\n' ORDER BY p.polname), '')
+    FROM pg_catalog.pg_policy p WHERE p.polrelid = relation AND p.polname LIKE 'cupel\_%' $$;
+
+REVOKE ALL ON SCHEMA cupel FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA cupel FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA cupel FROM PUBLIC;
+"#,
+        app = literal(app),
+        admin = admin.map_or_else(|| "NULL".to_owned(), literal),
+    )
+}
+
+/// Takes from PUBLIC what row-level security does not cover.
+///
+/// TEMP: a temporary table outlives the transaction, and shadows a real one for the next borrower.
+/// CREATE: an object of the application's own is a place for a trigger or a function that runs as
+/// somebody else. `set_config`: it changes the context inside a SELECT, so that one injected expression
+/// would switch organizations; SET LOCAL, which `begin` uses, is a statement of its own.
+pub(crate) fn hardening(owner: Option<&str>) -> String {
+    let keep = owner.map_or_else(String::new, |owner| {
+        format!(
+            "GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO {};\n",
+            ident(owner)
+        )
+    });
+    format!(
+        "DO $cupel$ BEGIN
+  EXECUTE format('REVOKE CREATE, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END $cupel$;
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC;
+{keep}"
+    )
+}
