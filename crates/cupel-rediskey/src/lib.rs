@@ -38,10 +38,12 @@
 //! Redis 7.0 or later (or Valkey), not in cluster mode. A user of its own may be limited to
 //!
 //! ```text
-//! ACL SETUSER cupel on >password resetkeys ~org:* resetchannels -@all +auth +client|setinfo
+//! ACL SETUSER cupel on >password resetkeys ~org:* resetchannels -@all
 //!   +ping +unwatch +info +time +scan +eval +exists +get +mget +set +unlink +pexpire +pttl
-//!   +zadd +zrange +zrem +zremrangebyscore +select
+//!   +zadd +zrange +zrem +zremrangebyscore
 //! ```
+//!
+//! and `+select` where the URL names a database.
 //!
 //! # What this crate does not do
 //!

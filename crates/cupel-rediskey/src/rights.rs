@@ -19,6 +19,8 @@ pub(crate) async fn check(server: &Server) -> Result<(), Error> {
     }
     let on_probe = |name| Command::new(name).arg(PROBE);
     for command in [
+        Command::new("PING"),
+        Command::new("UNWATCH"),
         on_probe("MGET"),
         on_probe("SET").arg("").arg("XX"),
         Command::new("EVAL").arg("return 1").arg(1).arg(PROBE),

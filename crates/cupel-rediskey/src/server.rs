@@ -55,7 +55,8 @@ impl Server {
             return Err(Error::PlainText);
         }
         let endpoint = info.addr().to_string();
-        let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+        let redis = info.redis_settings().clone();
+        let redis = redis.set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
         let tcp = TcpSettings::default().set_nodelay(true);
         let info = info.set_redis_settings(redis).set_tcp_settings(tcp);
         let manager =

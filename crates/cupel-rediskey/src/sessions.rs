@@ -182,7 +182,8 @@ mod tests {
     #[test]
     fn what_is_no_token_is_refused() {
         let token = SessionToken::random().unwrap().expose();
-        for text in ["", &token[1..], &format!("{token}0"), &"G".repeat(64), &"é".repeat(32)] {
+        let short = "0".repeat(63);
+        for text in ["", &short, &format!("{token}0"), &"G".repeat(64), &"é".repeat(32)] {
             assert_eq!(text.parse::<SessionToken>().err(), Some(InvalidToken));
         }
     }

@@ -76,6 +76,7 @@ async fn family(stage: &Stage) -> Seen {
         format!("{FAMILY}.{org}"),
         format!("{org}*"),
         String::new(),
+        org.to_string(),
     ] {
         match stage.attacker.family(&name).get("by-family").await {
             Err(Error::InvalidFamily { .. }) => refused += 1,
@@ -88,7 +89,7 @@ async fn family(stage: &Stage) -> Seen {
         }
     }
     let control = victim.get("by-family").await?;
-    let observed = Observed::refused(format!("no value; {refused} of 6 names refused"));
+    let observed = Observed::refused(format!("no value; {refused} of 7 names refused"));
     Ok((observed, stage.owner_reads(control.as_ref())))
 }
 
@@ -115,7 +116,6 @@ async fn workspace(stage: &Stage) -> Seen {
 async fn copy(stage: &Stage) -> Seen {
     let (attacker, victim) = families(stage);
     victim.set("copied", &stage.secret, SHORT).await?;
-    attacker.set("copied", "own", SHORT).await?;
 
     let name = |scope, namespace, tail: &str| Key::new(scope, namespace, tail.as_bytes());
     let words = ["generation", "generation:cache", "generation:cache:schemas"];
