@@ -1,14 +1,19 @@
 //! Temporal task queues that belong to one organization.
 
+mod audit;
 mod builder;
+mod canary;
 pub mod danger;
+mod erase;
 mod error;
 mod fence;
 mod filter;
 mod firewall;
 mod lane;
+mod layer;
 mod limits;
 mod names;
+mod prove;
 mod queues;
 mod run;
 mod scoped;

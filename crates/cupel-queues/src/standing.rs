@@ -133,6 +133,33 @@ impl Standing {
         Ok(())
     }
 
+    /// Limits the activity queue to `rate` per second, or takes off a limit of ours. Returns whether
+    /// anything changed. Someone else's limit is left where none is wanted, for audit to report; a
+    /// suspension stays, and returns to the new limit.
+    pub(crate) async fn limit_to(&self, rate: Option<f64>) -> Result<bool, Error> {
+        #[expect(clippy::cast_possible_truncation, reason = "the protocol's rates are f32")]
+        let rate = rate.map(|rate| rate as f32);
+        let limit = self.limit().await?;
+        let (present, reason) = match limit.suspension() {
+            Some(suspension) => {
+                (suspension.before, Suspension { before: rate }.to_string())
+            }
+            None if rate.is_none() && limit.set_by != SIGNATURE => return Ok(false),
+            None => (limit.rate, "cupel: provisioned".to_owned()),
+        };
+        if present == rate {
+            return Ok(false);
+        }
+        let kept = if limit.suspension().is_some() { Some(0.0) } else { rate };
+        self.set(kept, &reason).await?;
+        Ok(true)
+    }
+
+    /// Puts back a limit as it was read.
+    pub(crate) async fn restore(&self, limit: &QueueLimit) -> Result<(), Error> {
+        self.set(limit.rate, &limit.reason).await
+    }
+
     /// Takes away what this crate set on the queue, for an organization that is erased.
     pub(crate) async fn forget(&self) -> Result<(), Error> {
         let mut seen = self.seen.lock().await;

@@ -1,0 +1,25 @@
+//! Answers, read as what an attacker or an owner saw.
+
+use cupel_tenant::{Control, Observed};
+use temporal_client::tonic::{Code, Status};
+
+/// What an attacker saw: `Ok` reached the victim, a refusal or "no such thing" did not, and any other
+/// answer says nothing.
+pub(super) fn observed(answer: Result<String, Status>) -> Observed {
+    match answer {
+        Ok(evidence) => Observed::reached(evidence),
+        Err(status) => match status.code() {
+            Code::PermissionDenied => Observed::refused("refused: permission denied"),
+            Code::NotFound => Observed::refused("refused: no such run"),
+            code => Observed::unclear(format!("answered {code:?}")),
+        },
+    }
+}
+
+/// What the owner could do.
+pub(super) fn control(answer: Result<String, Status>) -> Control {
+    match answer {
+        Ok(evidence) => Control::held(evidence),
+        Err(status) => Control::failed(format!("owner was answered {:?}", status.code())),
+    }
+}

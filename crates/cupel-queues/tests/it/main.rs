@@ -1,0 +1,4 @@
+//! The layer against a real Temporal server.
+
+mod prove;
+mod server;
