@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use cupel_tenant::Registry;
+use cupel_tenant::{Registry, Tier};
 
 use crate::layers::Layers;
 use crate::progress::Observer;
@@ -17,6 +18,7 @@ pub struct IsolationBuilder {
     registry: Option<Arc<dyn Registry>>,
     environment: Environment,
     observer: Option<Observer>,
+    max_open_runs: BTreeMap<Tier, usize>,
 }
 
 impl IsolationBuilder {
@@ -35,6 +37,12 @@ impl IsolationBuilder {
         Self { observer: Some(observer), ..self }
     }
 
+    /// Says how many runs the worker of an organization of `tier` advances at a time.
+    pub fn max_open_runs(mut self, tier: Tier, max: usize) -> Self {
+        self.max_open_runs.insert(tier, max);
+        self
+    }
+
     /// Puts it together. Nothing is connected: the layers already are.
     pub fn build(self) -> Isolation {
         let registry = self.registry.or_else(|| self.layers.registry());
@@ -43,6 +51,7 @@ impl IsolationBuilder {
             registry,
             environment: self.environment,
             observer: self.observer,
+            max_open_runs: self.max_open_runs,
         }
     }
 }
@@ -73,7 +82,12 @@ impl Isolation {
     /// that production refuses or a mode that is not built.
     pub async fn connect(config: &Config) -> Result<Self, Error> {
         let layers = layers::connect(config).await?;
-        let builder = IsolationBuilder { layers, ..Self::builder() };
+        let mut builder = IsolationBuilder { layers, ..Self::builder() };
+        for (tier, section) in &config.tiers {
+            if let Some(max) = section.max_open_runs {
+                builder = builder.max_open_runs(tier.clone(), max);
+            }
+        }
         Ok(builder.environment(config.environment).build())
     }
 

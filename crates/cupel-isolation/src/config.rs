@@ -125,22 +125,24 @@ pub struct DatabaseConfig {
     pub column_type: ColumnTypeName,
     /// The most connections of the pool.
     pub max_connections: Option<u32>,
-    /// The tables that hold tenants' rows, each with what it is scoped by. Only `cupel migrate` reads
+    /// The tables that hold tenants' rows, each with whose its rows are. Only `cupel migrate` reads
     /// it; the database remembers.
     #[serde(default)]
-    pub tables: BTreeMap<String, TableScope>,
+    pub tables: BTreeMap<String, TableKindName>,
 }
 
-/// What a declared table is scoped by.
+/// Whose the rows of a declared table are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum TableScope {
-    /// Rows belong to an organization.
-    Organization,
-    /// Rows belong to a workspace, or are shared by its organization where the workspace is null.
+pub enum TableKindName {
+    /// Nobody's: every organization reads them, none writes them.
+    Global,
+    /// An organization's.
+    Org,
+    /// An organization's; a scope narrowed to a workspace reads them and does not write them.
     Shared,
-    /// Rows belong to a workspace.
+    /// A workspace's; where `workspace_id` is NULL, shared by the organization.
     Workspace,
 }
 
@@ -221,6 +223,9 @@ pub struct ClusterConfig {
     pub context: Option<String>,
     /// The namespaces of the control plane, by name: organizations' pods may call them.
     pub control_plane: Vec<String>,
+    /// The accounts that manage organizations, as the API server knows them; the admission guards refuse
+    /// everybody else. Left out, the account that connects. `cupel render --guards` needs it.
+    pub managers: Vec<String>,
 }
 
 /// `[keys]`: AWS KMS or a local keyring.

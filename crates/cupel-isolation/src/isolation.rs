@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use cupel_tenant::{IsolationLayer, LayerName, OrgRecord, OrgState, Registry, TenantScope};
+use cupel_tenant::{IsolationLayer, LayerName, OrgRecord, OrgState, Registry, TenantScope, Tier};
 
 use crate::layers::Layers;
 use crate::progress::{Observer, Step};
@@ -16,6 +17,8 @@ pub struct Isolation {
     pub(crate) registry: Option<Arc<dyn Registry>>,
     pub(crate) environment: Environment,
     pub(crate) observer: Option<Observer>,
+    /// How many runs the worker of an organization of a tier advances at a time.
+    pub(crate) max_open_runs: BTreeMap<Tier, usize>,
 }
 
 impl Isolation {

@@ -77,7 +77,7 @@ pub use cupel_tenant_db as database;
 pub use builder::IsolationBuilder;
 pub use config::{
     CacheConfig, CacheIsolationName, ClusterConfig, ColumnTypeName, Config, ContextName,
-    DatabaseConfig, KeysConfig, QueuesConfig, ResourceConfig, TableScope, TierConfig,
+    DatabaseConfig, KeysConfig, QueuesConfig, ResourceConfig, TableKindName, TierConfig,
 };
 pub use doctor::{Checkup, examine};
 pub use environment::Environment;

@@ -4,7 +4,7 @@ use cupel_tenant::{Changes, LayerName};
 use cupel_tenant_db::{Migration, Table};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::TableScope;
+use crate::config::TableKindName;
 use crate::{Config, Error, layers};
 
 /// Brings the database of `[database]` to what its section declares. Returns what changed; a second
@@ -47,9 +47,10 @@ fn migration(config: &Config) -> Result<Migration, Error> {
     if let Some(admin_url) = section.admin_url.as_ref().map(SecretString::expose_secret) {
         migration = migration.admin_url(admin_url);
     }
-    Ok(migration.tables(section.tables.iter().map(|(name, scope)| match scope {
-        TableScope::Organization => Table::org(name),
-        TableScope::Shared => Table::shared(name),
-        TableScope::Workspace => Table::workspace(name),
+    Ok(migration.tables(section.tables.iter().map(|(name, kind)| match kind {
+        TableKindName::Global => Table::global(name),
+        TableKindName::Org => Table::org(name),
+        TableKindName::Shared => Table::shared(name),
+        TableKindName::Workspace => Table::workspace(name),
     })))
 }

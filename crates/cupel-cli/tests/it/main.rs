@@ -157,7 +157,9 @@ fn an_unreachable_server_exits_with_two() -> TestResult {
 
 #[test]
 fn rendering_needs_no_cluster() -> TestResult {
-    let place = Place::new("[tiers.enterprise]\npods = 77\n")?;
+    let place = Place::new(
+        "[tiers.enterprise]\npods = 77\n[cluster]\nmanagers = ['system:serviceaccount:cupel:cupel']\n",
+    )?;
     let (code, yaml, stderr) = place.run(&["render", "acme-corp", "--tier", "enterprise"])?;
     assert_eq!(code, Some(0), "{stderr}");
     assert!(yaml.contains("name: cupel-org-acme-corp"), "{yaml}");

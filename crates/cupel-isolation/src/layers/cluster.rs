@@ -34,6 +34,9 @@ pub(crate) fn blueprint(config: &Config) -> Result<Blueprint, Error> {
         })?;
         blueprint = blueprint.tier(tier.clone(), limits);
     }
+    if let Some(section) = &config.cluster {
+        blueprint = blueprint.managers(&section.managers);
+    }
     for namespace in config.cluster.iter().flat_map(|section| &section.control_plane) {
         blueprint = blueprint.control_plane(ControlPlane::new(namespace));
     }

@@ -24,7 +24,7 @@ pub(crate) async fn layers(names: &[&str]) -> Result<Config, Box<dyn Error>> {
 }
 
 async fn migrated(text: &str) -> Result<Config, Box<dyn Error>> {
-    let tables = "tables = { pipelines = 'organization', pipeline_runs = 'workspace', quality_results = 'workspace', component_libraries = 'shared', data_products = 'shared' }";
+    let tables = "tables = { pipelines = 'org', pipeline_runs = 'workspace', quality_results = 'workspace', component_libraries = 'shared', data_products = 'shared' }";
     let text = text.replace("[database]\n", &format!("[database]\n{tables}\n"));
     let config = Config::from_toml(&text)?;
     if config.database.is_some() {
