@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use cupel_tenant::{Erasure, OrgId};
+use cupel_tenant::{Erasure, OrgId, TenantScope};
 
 use crate::Error;
 use crate::key::{self, Key, Namespace};
+use crate::room;
 use crate::script;
 use crate::server::{Command, Server};
 
@@ -15,13 +16,20 @@ const STEP: usize = 1000;
 
 /// Removes every key of `org` and of its workspaces, then looks again.
 ///
+/// The organization is marked as suspended meanwhile, so that no write of a slow caller survives, and the
+/// mark goes last: dropped half-way, it stays refused until erasing is finished. Whoever asks again
+/// afterwards begins anew; that nobody does is for the registry to see to.
+///
 /// It costs a look at every key of the server, twice (about two seconds of its time per million keys),
 /// in steps between which others are served.
 pub(crate) async fn erase(server: &Server, org: &OrgId) -> Result<Erasure, Error> {
     let mut erasure = Erasure::none();
+    let mark = room::suspended(&TenantScope::org(org.clone()));
+    server.ask::<()>(&Command::new("SET").arg(mark.as_bytes()).arg("1")).await?;
     let mut erased: BTreeMap<String, u64> = BTreeMap::new();
     let mut scan = Scan::of(server, org);
-    while let Some(keys) = scan.next().await? {
+    while let Some(mut keys) = scan.next().await? {
+        keys.retain(|key| key != mark.as_bytes());
         let mut kinds: BTreeMap<String, Vec<&[u8]>> = BTreeMap::new();
         keys.iter().for_each(|key| kinds.entry(kind(key)).or_default().push(key));
         for (kind, keys) in kinds {
@@ -31,6 +39,8 @@ pub(crate) async fn erase(server: &Server, org: &OrgId) -> Result<Erasure, Error
         }
     }
     erased.into_iter().for_each(|(what, count)| erasure.erased(what, count));
+
+    server.ask::<()>(&Command::new("UNLINK").arg(mark.as_bytes())).await?;
 
     let mut scan = Scan::of(server, org);
     while let Some(keys) = scan.next().await? {

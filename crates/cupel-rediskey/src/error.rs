@@ -1,6 +1,7 @@
 use cupel_tenant::{BoxError, LayerError, LayerErrorKind, LayerName};
 
-use crate::key::{InvalidFamily, InvalidKey};
+use crate::family_name::InvalidFamily;
+use crate::key::InvalidKey;
 
 /// Why the cache did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,8 @@ use serde::de::DeserializeOwned;
 use crate::Error;
 use crate::InvalidFamily;
 use crate::Ttl;
-use crate::room::{Room, decode, encode};
+use crate::body::{decode, encode};
+use crate::room::Room;
 
 /// Values of one kind that can be made again: one family of one scope's cache.
 ///

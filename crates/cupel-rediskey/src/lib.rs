@@ -61,11 +61,13 @@
 //! None.
 
 mod audit;
+mod body;
 mod cache;
 mod envelope;
 mod erase;
 mod error;
 mod family;
+mod family_name;
 mod key;
 mod layer;
 mod prove;
@@ -78,11 +80,12 @@ mod sessions;
 mod status;
 mod ttl;
 
+pub use body::MAX_VALUE_LEN;
 pub use cache::{CacheIsolation, TenantCache, TenantCacheBuilder};
 pub use error::Error;
 pub use family::Family;
-pub use key::{InvalidFamily, InvalidKey, Key, Namespace};
-pub use room::MAX_VALUE_LEN;
+pub use family_name::InvalidFamily;
+pub use key::{InvalidKey, Key, Namespace};
 pub use scoped::ScopedCache;
 pub use sessions::{InvalidToken, SessionToken, Sessions};
 pub use status::Status;

@@ -84,3 +84,24 @@ impl Facts {
         !matches!(self.get("maxmemory"), "" | "0")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_product_and_its_own_version_are_told_apart() {
+        let redis = Facts::parse("# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n");
+        assert_eq!((redis.product(), redis.version()), ("Redis", "7.0.15"));
+        let valkey =
+            Facts::parse("redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.0.1\r\n");
+        assert_eq!((valkey.product(), valkey.version()), ("Valkey", "9.0.1"));
+    }
+
+    #[test]
+    fn a_node_of_a_cluster_is_known_by_either_line() {
+        assert!(Facts::parse("redis_mode:cluster\r\n").is_cluster());
+        assert!(Facts::parse("cluster_enabled:1\r\n").is_cluster());
+        assert!(!Facts::parse("redis_mode:standalone\r\ncluster_enabled:0\r\n").is_cluster());
+    }
+}

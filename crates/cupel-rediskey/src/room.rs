@@ -7,14 +7,11 @@ use uuid::Uuid;
 
 use crate::Error;
 use crate::Ttl;
+use crate::body::{decode, encode};
 use crate::envelope::{self, Opened, Stamp};
 use crate::key::{Key, Namespace};
 use crate::script;
 use crate::server::{Command, Server};
-
-/// The longest value, in bytes of JSON: one mebibyte. A limit of ours: measured on Redis 7.0, values of
-/// that size more than double how long other clients wait at worst (the 99th percentile).
-pub const MAX_VALUE_LEN: usize = 1 << 20;
 
 /// How often a write that was overtaken by an invalidation is tried again.
 const TRIES: usize = 3;
@@ -245,19 +242,6 @@ pub(crate) async fn begin(server: &Server, generation: &Key) -> Result<bool, Err
 /// A generation that there has never been: 122 random bits.
 pub(crate) fn nonce() -> Vec<u8> {
     Uuid::new_v4().into_bytes().to_vec()
-}
-
-pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
-    let body =
-        serde_json::to_vec(value).map_err(|source| Error::Encode { source: source.into() })?;
-    match body.len() {
-        len if len > MAX_VALUE_LEN => Err(Error::ValueTooLarge { len }),
-        _ => Ok(body),
-    }
-}
-
-pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(body).map_err(|source| Error::Decode { source: source.into() })
 }
 
 fn eval<'a>(script: &'static str, keys: impl IntoIterator<Item = &'a Key>) -> Command {

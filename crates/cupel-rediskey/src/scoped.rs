@@ -4,7 +4,8 @@ use crate::Error;
 use crate::Family;
 use crate::Sessions;
 use crate::Status;
-use crate::key::{self, Namespace};
+use crate::family_name;
+use crate::key::Namespace;
 use crate::room::Room;
 use crate::server::Server;
 
@@ -12,6 +13,12 @@ use crate::server::Server;
 ///
 /// There is no way from here to the connection or to a command: what is reached is a family, a status
 /// or a session of this scope.
+///
+/// ```compile_fail
+/// async fn wipe(mut acme: cupel_rediskey::ScopedCache) {
+///     deadpool_redis::redis::cmd("FLUSHALL").query_async::<()>(&mut acme).await.unwrap();
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ScopedCache {
     server: Server,
@@ -31,7 +38,7 @@ impl ScopedCache {
     /// Returns one family of cached values. A name that breaks a rule (1 to 64 bytes of `a-z 0-9 -`)
     /// is refused by every method of the family, before anything is sent.
     pub fn family(&self, name: &str) -> Family {
-        Family::new(key::check_family(name).map(|()| self.room(Namespace::Cache, Some(name))))
+        Family::new(family_name::check(name).map(|()| self.room(Namespace::Cache, Some(name))))
     }
 
     /// Returns what the live pipelines say.

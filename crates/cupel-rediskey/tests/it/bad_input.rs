@@ -7,6 +7,8 @@ use cupel_tenant::{IsolationLayer, LayerErrorKind};
 use cupel_testkit::Redis;
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{Client, cmd};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::tenants::{self, Test};
 
@@ -110,8 +112,15 @@ async fn wrong_credentials_and_a_missing_server_are_told_apart() -> Test {
 
 #[tokio::test]
 async fn tls_needs_no_setup_of_the_caller() -> Test {
-    // The server does not speak TLS, so the handshake fails; a missing provider would panic before.
-    let url = Redis::shared().await?.url().replace("redis://", "rediss://");
+    // Nobody here speaks TLS, so the handshake fails; a missing provider would panic before.
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("rediss://{}", listener.local_addr()?);
+    let mut deaf = JoinSet::new();
+    deaf.spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            drop(connection);
+        }
+    });
     let refused = TenantCache::connect(&url).await;
     assert!(matches!(refused, Err(Error::Unreachable { .. })), "{refused:?}");
     Ok(())

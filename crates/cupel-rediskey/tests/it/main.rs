@@ -4,6 +4,7 @@ mod bad_input;
 mod guards;
 mod invalidation;
 mod keys;
+mod liar;
 mod lifecycle;
 mod proof;
 mod proxy;

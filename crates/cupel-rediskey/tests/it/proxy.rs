@@ -59,8 +59,11 @@ impl Proxy {
 
 /// Carries commands and answers, one after the other.
 async fn carry(client: TcpStream, server: &str, lie: &dyn Lie) -> io::Result<()> {
+    let server = TcpStream::connect(server).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
     let (client_in, mut client_out) = client.into_split();
-    let (server_in, mut server_out) = TcpStream::connect(server).await?.into_split();
+    let (server_in, mut server_out) = server.into_split();
     let (mut client_in, mut server_in) = (BufReader::new(client_in), BufReader::new(server_in));
     loop {
         let asked = read_command(&mut client_in).await?;
