@@ -141,9 +141,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Says of a layer's method what the facade can do about this.
-    pub(crate) fn in_layer(self, action: &'static str) -> LayerError {
-        let kind = match self {
+    /// Returns what a caller can do about this: configure, retry, or look for the server.
+    pub fn kind(&self) -> LayerErrorKind {
+        match self {
             Self::Credentials { .. } | Self::Unreachable { .. } => LayerErrorKind::Unreachable,
             Self::Busy
             | Self::Contended
@@ -161,8 +161,12 @@ impl Error {
             | Self::PlainText
             | Self::Suspended
             | Self::ValueTooLarge { .. } => LayerErrorKind::Refused,
-        };
-        LayerError::new(LayerName::Cache, action, kind, self)
+        }
+    }
+
+    /// Says of a layer's method what the facade can do about this.
+    pub(crate) fn in_layer(self, action: &'static str) -> LayerError {
+        LayerError::new(LayerName::Cache, action, self.kind(), self)
     }
 }
 
