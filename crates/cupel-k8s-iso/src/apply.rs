@@ -46,7 +46,8 @@ impl TenantCluster {
             match created {
                 Ok(_) => {
                     changes.push(format!("created {wanted}"));
-                    return Ok(());
+                    // The first namespace is where most guards can be seen for the first time.
+                    return self.wait_for_guards(&NamespaceName::of(org)).await;
                 }
                 // Somebody was faster: what they made is looked at like any other.
                 Err(kube::Error::Api(status)) if status.is_already_exists() => {}

@@ -221,12 +221,12 @@ mod tests {
 
     #[test]
     fn a_label_taken_off_is_drift_and_one_added_is_not() {
-        let wanted = quota(json!({}));
-        assert_eq!(
-            wanted.drift(&json!({ "spec": {} })),
-            Some(format!("metadata.labels.{MANAGED_BY_LABEL}"))
-        );
-        let more = json!({ "metadata": { "labels": { MANAGED_BY_LABEL: MANAGER, "a": "b" } } });
+        let wanted = quota(json!({ "pods": "5" }));
+        let unlabelled = json!({ "spec": { "hard": { "pods": "5" } } });
+        let missing = format!("metadata.labels.{MANAGED_BY_LABEL}");
+        assert_eq!(wanted.drift(&unlabelled), Some(missing));
+        let mut more = live(json!({ "hard": { "pods": "5" } }));
+        more["metadata"]["labels"]["team"] = json!("theirs");
         assert_eq!(wanted.drift(&more), None);
     }
 }

@@ -1,7 +1,7 @@
 //! The rules of the guards, in CEL, the language of admission policies
 //! (kubernetes.io/docs/reference/using-api/cel).
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::NamespaceName;
 use crate::names::{ORG_LABEL, RESERVED_PREFIX};
@@ -163,12 +163,10 @@ pub(super) fn endpoints(managers: &[String]) -> Vec<Rule> {
     )]
 }
 
-/// Returns a namespace that no guard in force lets anybody make, us included: what shows that the
-/// guards are in force. Its name is not an organization's.
-pub(crate) fn forged_namespace() -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": { "name": "cupel-guard-check", "labels": { ORG_LABEL: "nobody" } },
-    })
+/// Refuses one object to everybody, so that the guard can be seen to be in force.
+pub(super) fn canary(guard: &str) -> Rule {
+    rule(
+        format!("object == null || object.metadata.name != '{guard}'"),
+        "the guard's own name is kept free, to see that the guard is in force",
+    )
 }

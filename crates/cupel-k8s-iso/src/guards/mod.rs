@@ -5,6 +5,7 @@
 //! an account that may make network policies may open what ours closed, because policies add up. The
 //! guards close that, in the API server, with no process of ours in the way.
 
+pub(crate) mod canaries;
 mod expressions;
 
 use serde_json::{Value, json};
@@ -13,7 +14,6 @@ use crate::manifest::{self, Kind, Manifest};
 use crate::names::{MANAGED_BY_LABEL, MANAGER, ORG_LABEL};
 use crate::{Blueprint, Error};
 
-pub(crate) use expressions::forged_namespace;
 use expressions::Rule;
 
 /// The admission policies of a cluster and their bindings.
@@ -34,8 +34,6 @@ impl Guards {
 }
 
 /// Renders the admission guards of a cluster. Needs no cluster.
-///
-/// The guard of namespaces stands last: when the API server acts by it, it acts by those before it.
 ///
 /// # Errors
 ///
@@ -61,8 +59,11 @@ const ALL: [fn(&[String]) -> Guard; 5] = [
     namespaces,
 ];
 
-/// The name of the guard of namespaces, which [`guards`] puts last.
-pub(crate) const NAMESPACES: &str = "cupel-namespaces";
+const ENDPOINTS: &str = "cupel-endpoints";
+const MANAGED_OBJECTS: &str = "cupel-managed-objects";
+const NAMESPACES: &str = "cupel-namespaces";
+const NETWORK_POLICIES: &str = "cupel-network-policies";
+const SERVICES: &str = "cupel-services";
 
 /// Which objects a guard looks at, and what must be true of them.
 struct Guard {
@@ -93,7 +94,7 @@ fn namespaces(managers: &[String]) -> Guard {
 fn managed_objects(managers: &[String]) -> Guard {
     let operations = &["CREATE", "UPDATE", "DELETE"];
     Guard {
-        name: "cupel-managed-objects",
+        name: MANAGED_OBJECTS,
         resources: vec![
             resources("", &["resourcequotas", "limitranges", "serviceaccounts"], operations),
             resources("networking.k8s.io", &["networkpolicies"], operations),
@@ -107,7 +108,7 @@ fn managed_objects(managers: &[String]) -> Guard {
 /// A network policy of an organization's own allows its own pods only.
 fn network_policies(managers: &[String]) -> Guard {
     Guard {
-        name: "cupel-network-policies",
+        name: NETWORK_POLICIES,
         resources: vec![resources(
             "networking.k8s.io",
             &["networkpolicies"],
@@ -121,7 +122,7 @@ fn network_policies(managers: &[String]) -> Guard {
 /// A service is reachable from inside the cluster only (CVE-2020-8554 for external addresses).
 fn services(managers: &[String]) -> Guard {
     Guard {
-        name: "cupel-services",
+        name: SERVICES,
         resources: vec![resources("", &["services"], &["CREATE", "UPDATE"])],
         everywhere: false,
         rules: expressions::services(managers),
@@ -134,7 +135,7 @@ fn services(managers: &[String]) -> Guard {
 fn endpoints(managers: &[String]) -> Guard {
     let operations = &["CREATE", "UPDATE"];
     Guard {
-        name: "cupel-endpoints",
+        name: ENDPOINTS,
         resources: vec![
             resources("", &["endpoints"], operations),
             resources("discovery.k8s.io", &["endpointslices"], operations),
@@ -146,9 +147,10 @@ fn endpoints(managers: &[String]) -> Guard {
 
 impl Guard {
     fn policy(&self) -> Manifest {
-        let validations: Vec<Value> = self
-            .rules
+        let canary = (!self.everywhere).then(|| expressions::canary(self.name));
+        let validations: Vec<Value> = canary
             .iter()
+            .chain(&self.rules)
             .map(|rule| {
                 json!({
                     "expression": rule.expression,

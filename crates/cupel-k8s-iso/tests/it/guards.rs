@@ -1,0 +1,236 @@
+use std::time::Duration;
+
+use cupel_k8s_iso::TenantCluster;
+use cupel_tenant::{Changes, IsolationLayer, LayerErrorKind, OrgPair};
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
+use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota};
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::bed::{Outcomes, admin, alone, cluster, leaked, offboard, onboard, pair};
+
+/// Proves until exactly `expected` leaks: the API server takes a moment to forget a guard.
+async fn leaks(cluster: &TenantCluster, pair: &OrgPair, expected: &[&str]) -> Outcomes {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut expected = expected.to_vec();
+    expected.sort_unstable();
+    loop {
+        let seen = leaked(&cluster.prove(pair).await?);
+        if seen == expected {
+            return Ok(());
+        }
+        assert!(Instant::now() < deadline, "leaked {seen:?}, expected {expected:?}");
+    }
+}
+
+/// Takes one guard out, sees what gets through, and has `install_guards` put it back.
+async fn without(guard: &str, expected: &[&str]) -> Outcomes {
+    let _alone = alone().await;
+    let (cluster, pair) = (cluster().await?, pair());
+    onboard(&cluster, &pair).await?;
+    leaks(&cluster, &pair, &[]).await?;
+
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(admin().await?);
+    bindings.delete(guard, &DeleteParams::default()).await?;
+    leaks(&cluster, &pair, expected).await?;
+    let findings = cluster.audit(pair.first()).await?;
+    assert!(matches!(&findings[..], [one] if one.rule == "C9"), "{findings:#?}");
+
+    let changes = cluster.install_guards().await?;
+    assert_eq!(changes.iter().count(), 1, "{changes:?}");
+    assert_eq!(leaked(&cluster.prove(&pair).await?), Vec::<&str>::new());
+    offboard(&cluster, &pair).await
+}
+
+#[tokio::test]
+async fn without_the_guard_of_namespaces_labels_are_taken() -> Outcomes {
+    let labels = [
+        "take the other organization's label",
+        "take its label through namespaces/status",
+        "take its label through namespaces/finalize",
+        "pose as the control plane by a label",
+        "switch off pod security in its own namespace",
+    ];
+    without("cupel-namespaces", &labels).await
+}
+
+#[tokio::test]
+async fn without_the_guard_of_network_policies_they_open_the_namespace() -> Outcomes {
+    let policies = [
+        "let the other organization in by a network policy",
+        "reach every address by a network policy",
+    ];
+    without("cupel-network-policies", &policies).await
+}
+
+#[tokio::test]
+async fn without_the_guard_of_managed_objects_the_fences_are_taken_down() -> Outcomes {
+    let fences = [
+        "delete the default-deny policy",
+        "take its pods out of the default-deny policy",
+        "raise its own quota",
+    ];
+    without("cupel-managed-objects", &fences).await
+}
+
+#[tokio::test]
+async fn without_the_guard_of_services_they_lead_out() -> Outcomes {
+    let services =
+        ["draw an address's traffic by a service", "lead a service out of the cluster by name"];
+    without("cupel-services", &services).await
+}
+
+#[tokio::test]
+async fn without_the_guard_of_endpoints_they_are_pointed_anywhere() -> Outcomes {
+    without("cupel-endpoints", &["point a service at another organization's pods by hand"]).await
+}
+
+#[tokio::test]
+async fn without_role_boundaries_the_other_namespace_is_open() -> Outcomes {
+    let _alone = alone().await;
+    let (cluster, pair) = (cluster().await?, pair());
+    onboard(&cluster, &pair).await?;
+    let bindings: Api<ClusterRoleBinding> = Api::all(admin().await?);
+    let everybody = json!({
+        "metadata": { "generateName": "everybody-" },
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "cluster-admin",
+        },
+        "subjects": [{
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "Group",
+            "name": "system:serviceaccounts",
+        }],
+    });
+    let made = bindings.create(&PostParams::default(), &serde_json::from_value(everybody)?).await?;
+    let rights = [
+        "read the other organization's secret",
+        "list the config maps of every organization",
+        "mint a token of the other organization's service account",
+        "run a pod in the other organization's namespace",
+        "bind itself to a role in the other organization's namespace",
+    ];
+    // The guards hold even against an account that may do everything.
+    let seen = leaks(&cluster, &pair, &rights).await;
+    bindings.delete(&made.metadata.name.unwrap(), &DeleteParams::default()).await?;
+    seen?;
+    leaks(&cluster, &pair, &[]).await?;
+    offboard(&cluster, &pair).await
+}
+
+#[tokio::test]
+async fn without_quotas_and_pod_security_pods_take_what_they_like() -> Outcomes {
+    let _alone = alone().await;
+    let (cluster, pair) = (cluster().await?, pair());
+    onboard(&cluster, &pair).await?;
+    let client = admin().await?;
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    for org in [pair.first(), pair.second()] {
+        let name = format!("cupel-org-{org}");
+        let quotas: Api<ResourceQuota> = Api::namespaced(client.clone(), &name);
+        for quota in ["cupel-compute", "cupel-priority"] {
+            quotas.delete(quota, &DeleteParams::default()).await?;
+        }
+        let off = json!({
+            "metadata": { "labels": { "pod-security.kubernetes.io/enforce": "privileged" } },
+        });
+        namespaces.patch(&name, &PatchParams::default(), &Patch::Merge(off)).await?;
+    }
+    let pods = [
+        "take more CPU than its tier has",
+        "outrank everybody's pods by a system priority",
+        "run a pod on the node's network",
+        "run a privileged container",
+    ];
+    // The quota's controls are gone with it, so what cannot be proven is not counted as held either.
+    leaks_at_least(&cluster, &pair, &pods).await?;
+    let findings = cluster.audit(pair.first()).await?;
+    assert_eq!(findings.iter().filter(|found| found.rule == "C4").count(), 3, "{findings:#?}");
+    offboard(&cluster, &pair).await
+}
+
+async fn leaks_at_least(cluster: &TenantCluster, pair: &OrgPair, expected: &[&str]) -> Outcomes {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let seen = leaked(&cluster.prove(pair).await?);
+        if expected.iter().all(|attack| seen.contains(attack)) {
+            return Ok(());
+        }
+        assert!(Instant::now() < deadline, "leaked {seen:?}, expected {expected:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_default_limits_the_owner_cannot_run_and_nothing_is_proven() -> Outcomes {
+    let _alone = alone().await;
+    let (cluster, pair) = (cluster().await?, pair());
+    onboard(&cluster, &pair).await?;
+    for org in [pair.first(), pair.second()] {
+        let ranges: Api<LimitRange> =
+            Api::namespaced(admin().await?, &format!("cupel-org-{org}"));
+        ranges.delete("cupel-defaults", &DeleteParams::default()).await?;
+    }
+    let attempts = cluster.prove(&pair).await?;
+    let greedy = attempts.iter().find(|one| one.attack == "take more CPU than its tier has");
+    assert!(greedy.is_some_and(|one| !one.is_blocked() && !one.control.is_held()), "{greedy:?}");
+    offboard(&cluster, &pair).await
+}
+
+#[tokio::test]
+async fn the_api_server_has_nothing_to_say_against_the_guards() -> Outcomes {
+    let _alone = alone().await;
+    let cluster = cluster().await?;
+    cluster.install_guards().await?;
+    assert_eq!(cluster.install_guards().await?, Changes::none());
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(admin().await?);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let all = policies.list(&Default::default()).await?.items;
+        let ours = all.iter().filter(|one| {
+            one.metadata.name.as_deref().is_some_and(|name| name.starts_with("cupel-"))
+        });
+        let checked: Vec<_> = ours
+            .filter(|one| {
+                let status = one.status.as_ref();
+                status.and_then(|status| status.observed_generation) == one.metadata.generation
+            })
+            .collect();
+        if checked.len() == 5 {
+            for policy in checked {
+                let status = policy.status.as_ref().unwrap();
+                let warnings =
+                    status.type_checking.as_ref().and_then(|one| one.expression_warnings.as_ref());
+                assert!(warnings.is_none_or(Vec::is_empty), "{warnings:#?}");
+            }
+            return Ok(());
+        }
+        assert!(Instant::now() < deadline, "only {} guards were checked", checked.len());
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn the_guards_bind_us_too() -> Outcomes {
+    let _alone = alone().await;
+    let (cluster, pair) = (cluster().await?, pair());
+    onboard(&cluster, &pair).await?;
+    let namespaces: Api<Namespace> = Api::all(admin().await?);
+    let name = format!("cupel-org-{}", pair.first());
+    for value in [json!(pair.second().as_str()), json!(null)] {
+        let patch = Patch::Merge(json!({ "metadata": { "labels": { "cupel.io/org-id": value } } }));
+        let refused = namespaces.patch(&name, &PatchParams::default(), &patch).await;
+        assert!(matches!(refused, Err(kube::Error::Api(status)) if status.is_forbidden()));
+    }
+    assert_eq!(cluster.erase(pair.first()).await?.is_complete(), true);
+    let gone = cluster.prove(&pair).await.unwrap_err();
+    assert_eq!(gone.kind(), LayerErrorKind::Refused);
+    assert!(cluster.erase(pair.second()).await?.is_complete());
+    Ok(())
+}

@@ -1,0 +1,25 @@
+use cupel_tenant::IsolationLayer;
+
+use crate::bed::{Outcomes, cluster, offboard, onboard, pair, shared};
+
+#[tokio::test]
+async fn every_attack_is_blocked_and_every_control_holds() -> Outcomes {
+    let _shared = shared().await;
+    let (cluster, pair) = (cluster().await?, pair());
+    onboard(&cluster, &pair).await?;
+
+    let attempts = cluster.prove(&pair).await?;
+    for attempt in &attempts {
+        assert!(attempt.is_blocked() && attempt.control.is_held(), "{attempt:#?}");
+    }
+    let mut names: Vec<_> = attempts.iter().map(|attempt| attempt.attack).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(attempts.len(), 2 * names.len(), "each attack goes both ways");
+    assert!(names.len() >= 20, "{names:?}");
+
+    // The attacks left the namespaces as they were.
+    assert_eq!(cluster.audit(pair.first()).await?, []);
+    assert!(cluster.prove(&pair).await?.iter().all(|attempt| attempt.is_blocked()));
+    offboard(&cluster, &pair).await
+}
