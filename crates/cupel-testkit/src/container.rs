@@ -150,6 +150,13 @@ impl Container {
         Ok(String::from_utf8(ran.stdout)?)
     }
 
+    /// Returns whether the server ended by itself.
+    pub(crate) async fn has_ended(&self) -> bool {
+        let mut docker = tokio::process::Command::new(&self.docker);
+        let asked = docker.args(["inspect", "--format={{.State.Running}}", &self.name]).output();
+        asked.await.is_ok_and(|answer| answer.stdout.trim_ascii() == b"false")
+    }
+
     /// Returns the last lines of the server's log.
     pub(crate) fn last_words(&self) -> String {
         let logs = Command::new(&self.docker).args(["logs", "--tail=12", &self.name]).output();

@@ -26,9 +26,12 @@ impl Running {
     }
 
     /// Returns the last words of what ended by itself.
-    pub(crate) fn ended(&self) -> Option<String> {
+    pub(crate) async fn ended(&self) -> Option<String> {
         match self {
-            Self::Container(_) | Self::Elsewhere => None,
+            Self::Container(container) => {
+                container.has_ended().await.then(|| container.last_words())
+            }
+            Self::Elsewhere => None,
             Self::Local(processes) => {
                 processes.iter().find(|process| process.has_ended()).map(Supervised::last_words)
             }

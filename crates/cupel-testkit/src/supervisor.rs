@@ -4,7 +4,6 @@ use std::io;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -99,11 +98,16 @@ impl Supervised {
             .args(["-c", SCRIPT, "supervisor"])
             .arg(&folder.path)
             .args([signal, PATIENCE])
-            .args(command)
             .current_dir(&folder.path);
         if let Some(owner) = &folder.owner {
-            supervisor.uid(owner.uid.as_raw()).gid(owner.gid.as_raw()).env("HOME", &folder.path);
+            // The server alone: its supervisor has to remove the folder from ours in the end.
+            supervisor
+                .args(["setpriv", "--init-groups"])
+                .arg(format!("--reuid={}", owner.uid))
+                .arg(format!("--regid={}", owner.gid))
+                .env("HOME", &folder.path);
         }
+        supervisor.args(command);
         let lifeline = Lifeline::tie(&mut supervisor)?;
         folder.kept = true;
         Ok(Self { lifeline, folder: folder.path.clone() })

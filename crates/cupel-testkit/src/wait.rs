@@ -49,7 +49,7 @@ where
         if matches!(answer, Ok(Ok(()))) {
             return Ok(());
         }
-        if let Some(log) = running.ended() {
+        if let Some(log) = running.ended().await {
             return Err(Error::Failed { service, what: "ended while it started", log });
         }
         if Instant::now() >= deadline {
