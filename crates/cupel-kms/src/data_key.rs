@@ -34,8 +34,8 @@ pub struct WrappedKey(Box<[u8]>);
 
 impl WrappedKey {
     /// Takes what a key service gave.
-    pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
-        Self(bytes.into())
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(bytes.into().into_boxed_slice())
     }
 
     /// Returns the bytes.

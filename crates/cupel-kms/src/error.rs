@@ -201,7 +201,8 @@ impl Error {
         )
     }
 
-    fn kind(&self) -> LayerErrorKind {
+    /// Returns what a caller can do about this: configure, retry, or look for the service.
+    pub fn kind(&self) -> LayerErrorKind {
         match self {
             Self::Credentials { .. } | Self::Unreachable { .. } => LayerErrorKind::Unreachable,
             Self::Cryptography

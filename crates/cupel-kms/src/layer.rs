@@ -119,7 +119,7 @@ impl TenantKeys {
         } else {
             self.admin()?.disable(&key.id).await
         };
-        self.inner.cache.purge(org).await;
+        self.purge(org).await;
         switched
     }
 
@@ -137,10 +137,10 @@ impl TenantKeys {
                     erasure.erased("keys scheduled for deletion", 1);
                 }
                 aliases += u64::from(admin.delete_alias(&alias).await?);
-                self.inner.cache.purge(org).await;
+                self.purge(org).await;
                 erasure.left("usable keys", u64::from(self.still_serves(org, &key).await?));
             }
-            Err(Error::NoKey) => self.inner.cache.purge(org).await,
+            Err(Error::NoKey) => self.purge(org).await,
             Err(error) => return Err(error),
         }
         erasure.erased("aliases", aliases);

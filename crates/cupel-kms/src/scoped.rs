@@ -4,7 +4,7 @@ use std::time::Instant;
 use cupel_tenant::TenantScope;
 
 use crate::cache::{Cached, OpenKey};
-use crate::cipher::{self, MAX_PLAINTEXT, Sealer};
+use crate::cipher::{MAX_PLAINTEXT, Sealer};
 use crate::envelope::Header;
 use crate::provider::EncryptionContext;
 use crate::{Class, DataKeyId, Error, Plaintext, RecordContext, Sealed, TenantKeys};
@@ -62,11 +62,11 @@ impl ScopedKeys {
             return Err(Error::DoesNotOpen);
         }
         let key = self.heed(self.opening_key(&parsed.header).await).await?;
-        cipher::open(&parsed, &key.key, &place).map(Plaintext::new)
+        (self.keys.inner.guards.open)(&parsed, &key.key, &place).map(Plaintext::new)
     }
 
     fn place(&self, context: &RecordContext) -> Result<Vec<u8>, Error> {
-        (self.keys.inner.write_place)(self.keys.environment(), &self.scope, context)
+        (self.keys.inner.guards.write_place)(self.keys.environment(), &self.scope, context)
     }
 
     fn bound_to(&self, class: Class, id: DataKeyId) -> EncryptionContext {

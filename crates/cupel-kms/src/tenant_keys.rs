@@ -3,14 +3,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cupel_tenant::{OrgId, TenantScope};
+use zeroize::Zeroizing;
 
 use crate::cache::{CacheLimits, DataKeys};
+use crate::cipher;
 use crate::context::canonical;
+use crate::envelope::Parsed;
 use crate::provider::{KeyAdmin, KeyAlias, KeyProvider, KeyState, OrgKey};
-use crate::{Error, RecordContext, ScopedKeys};
+use crate::{DataKey, Error, RecordContext, ScopedKeys};
 
-/// Writes a place as bytes. A value, so that a test can see what happens without the binding.
-pub(crate) type WritePlace = fn(&str, &TenantScope, &RecordContext) -> Result<Vec<u8>, Error>;
+/// The client's own guards, as values: tests take one out and see the attack suite report the leak.
+/// Nothing outside tests makes other ones than the default.
+#[derive(Clone, Copy)]
+pub(crate) struct Guards {
+    pub(crate) write_place: fn(&str, &TenantScope, &RecordContext) -> Result<Vec<u8>, Error>,
+    pub(crate) open: fn(&Parsed<'_>, &DataKey, &[u8]) -> Result<Zeroizing<Vec<u8>>, Error>,
+    pub(crate) purge: bool,
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        Self { write_place: canonical, open: cipher::open, purge: true }
+    }
+}
 
 /// The keys of many organizations, one key service key each.
 ///
@@ -34,7 +49,7 @@ pub(crate) struct Inner {
     pub(crate) deletion_window: u8,
     pub(crate) limits: CacheLimits,
     pub(crate) cache: DataKeys,
-    pub(crate) write_place: WritePlace,
+    pub(crate) guards: Guards,
 }
 
 impl TenantKeys {
@@ -72,7 +87,7 @@ impl TenantKeys {
 
     /// Keys on the same service with nothing in memory, as another process has them.
     pub(crate) fn as_another_process(&self) -> Self {
-        let Inner { provider, admin, production, deletion_window, limits, write_place, .. } =
+        let Inner { provider, admin, production, deletion_window, limits, guards, .. } =
             &*self.inner;
         Self {
             inner: Arc::new(Inner {
@@ -82,7 +97,7 @@ impl TenantKeys {
                 deletion_window: *deletion_window,
                 limits: *limits,
                 cache: DataKeys::new(*limits),
-                write_place: *write_place,
+                guards: *guards,
             }),
         }
     }
@@ -114,9 +129,16 @@ impl TenantKeys {
     pub(crate) async fn heed<T>(&self, org: &OrgId, answer: Result<T, Error>) -> Result<T, Error> {
         if answer.as_ref().is_err_and(Error::takes_the_key_away) {
             tracing::warn!(%org, "the key service refuses the key: cached data keys are purged");
-            self.inner.cache.purge(org).await;
+            self.purge(org).await;
         }
         answer
+    }
+
+    /// Forgets what is in memory of an organization.
+    pub(crate) async fn purge(&self, org: &OrgId) {
+        if self.inner.guards.purge {
+            self.inner.cache.purge(org).await;
+        }
     }
 }
 
@@ -136,7 +158,7 @@ pub struct TenantKeysBuilder {
     production: bool,
     deletion_window: u8,
     limits: CacheLimits,
-    write_place: WritePlace,
+    guards: Guards,
 }
 
 impl TenantKeysBuilder {
@@ -147,7 +169,7 @@ impl TenantKeysBuilder {
             production: true,
             deletion_window: 7,
             limits: CacheLimits::default(),
-            write_place: canonical,
+            guards: Guards::default(),
         }
     }
 
@@ -177,8 +199,8 @@ impl TenantKeysBuilder {
     }
 
     #[cfg(test)]
-    pub(crate) fn write_place(self, write_place: WritePlace) -> Self {
-        Self { write_place, ..self }
+    pub(crate) fn guards(self, guards: Guards) -> Self {
+        Self { guards, ..self }
     }
 
     /// Puts it together, without I/O.
@@ -187,7 +209,7 @@ impl TenantKeysBuilder {
     ///
     /// What production refuses, [`Error::DeletionWindow`] and [`Error::CacheLimits`].
     pub fn build(self) -> Result<TenantKeys, Error> {
-        let Self { provider, admin, production, deletion_window, limits, write_place } = self;
+        let Self { provider, admin, production, deletion_window, limits, guards } = self;
         if production {
             provider.check_production()?;
         }
@@ -196,8 +218,7 @@ impl TenantKeysBuilder {
         }
         limits.check()?;
         let cache = DataKeys::new(limits);
-        let inner =
-            Inner { provider, admin, production, deletion_window, limits, cache, write_place };
+        let inner = Inner { provider, admin, production, deletion_window, limits, cache, guards };
         Ok(TenantKeys { inner: Arc::new(inner) })
     }
 }
