@@ -9,7 +9,8 @@ Added here, each as the API reference of AWS KMS documents it:
 * Decrypt and ReEncrypt under a key other than the one named give IncorrectKeyException;
 * a Deny statement of the key policy gives AccessDeniedException. moto knows no callers, so it
   counts whatever its principal; statements with a condition are not evaluated;
-* the operations on a key's state take its ARN too, not its id alone.
+* the operations on a key's state take its ARN too, not its id alone, and those on its policy need
+  not name the only one there is.
 """
 
 import fnmatch
@@ -17,6 +18,7 @@ import json
 import sys
 
 from moto.core.exceptions import JsonRESTError
+from moto.kms import responses
 from moto.kms.models import KmsBackend
 from moto.kms.responses import KmsResponse
 from moto.server import main
@@ -131,6 +133,9 @@ def by_key_id(operation):
 
 for name in ("disable_key", "enable_key", "cancel_key_deletion", "schedule_key_deletion"):
     setattr(KmsBackend, name, by_key_id(getattr(KmsBackend, name)))
+
+check_policy_name = responses._assert_default_policy
+responses._assert_default_policy = lambda name: check_policy_name(name or "default")
 
 
 if __name__ == "__main__":
