@@ -53,22 +53,30 @@
 //!
 //! None.
 
+mod admin;
 mod apply;
+mod audit;
+mod catalog;
 mod context;
 pub mod danger;
 mod db;
 mod error;
+mod grant;
+mod layer;
 mod lease;
 mod migration;
 mod power;
+mod prove;
 mod registry;
 mod schema;
 mod scoped;
 mod tx;
 
+pub use admin::AdminTx;
 pub use context::{ColumnType, ContextMode};
 pub use db::{TenantDb, TenantDbBuilder};
 pub use error::Error;
+pub use grant::{AdminGrant, Ready, WantsOrgs};
 pub use migration::Migration;
 pub use registry::DbRegistry;
 pub use schema::{ORG_COLUMN, Table, TableKind, WORKSPACE_COLUMN};

@@ -115,9 +115,9 @@ impl Migration {
 
     pub(crate) fn install_sql(&self, app: &str, admin: Option<&str>) -> String {
         let mut sql = schema::install(self.column_type, app, admin);
-        sql += &schema::grant_schema(app, Purpose::App);
+        sql += &schema::grant_schema(app, Purpose::App, app);
         if let Some(admin) = admin {
-            sql += &schema::grant_schema(admin, Purpose::Admin);
+            sql += &schema::grant_schema(admin, Purpose::Admin, app);
         }
         sql
     }

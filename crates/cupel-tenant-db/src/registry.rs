@@ -1,7 +1,7 @@
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use cupel_tenant::{BoxError, LayerError, OrgId, OrgRecord, OrgSpec, OrgState, Registry};
+use cupel_tenant::{BoxError, LayerError, OrgId, OrgRecord, OrgSpec, OrgState, Registry, Tier};
 use sqlx::PgPool;
 
 use crate::Error;
@@ -37,6 +37,26 @@ impl DbRegistry {
 
     pub(crate) async fn present(&self, org: &OrgId) -> Result<Option<OrgState>, Error> {
         Ok(self.read(org).await?.map(|record| record.state))
+    }
+
+    /// Registers an organization that is not, in a state; one that is, is left as it is.
+    pub(crate) async fn insert(
+        &self,
+        org: &OrgId,
+        tier: &Tier,
+        state: OrgState,
+    ) -> Result<(), Error> {
+        sqlx::query(
+            "INSERT INTO cupel.organizations (org_id, tier, state) VALUES ($1, $2, $3)
+             ON CONFLICT (org_id) DO NOTHING",
+        )
+        .bind(org.as_str())
+        .bind(tier.as_str())
+        .bind(state.as_str())
+        .execute(&self.pool)
+        .await
+        .map(drop)
+        .map_err(Error::statement("registering"))
     }
 
     async fn write(&self, spec: &OrgSpec) -> Result<OrgRecord, Error> {

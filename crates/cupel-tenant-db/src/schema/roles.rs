@@ -38,7 +38,10 @@ END $cupel$;
 }
 
 /// Lets the role use what the migration made.
-pub(crate) fn grant_schema(role: &str, purpose: Purpose) -> String {
+///
+/// The admin role becomes a member of the application's, never the other way round: that is how an
+/// admin transaction for named organizations gives up its exemption.
+pub(crate) fn grant_schema(role: &str, purpose: Purpose, app: &str) -> String {
     let role = ident(role);
     let mut sql = format!(
         "GRANT USAGE ON SCHEMA cupel TO {role};
@@ -51,8 +54,9 @@ GRANT SELECT ON cupel.tenant_tables TO {role};
         sql += &format!(
             "GRANT SELECT, INSERT, UPDATE, DELETE ON cupel.organizations TO {role};
 GRANT SELECT, INSERT ON cupel.access_log TO {role};
-GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO {role};
-"
+GRANT {app} TO {role};
+",
+            app = ident(app),
         );
     }
     sql

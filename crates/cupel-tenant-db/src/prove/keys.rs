@@ -1,0 +1,114 @@
+use cupel_tenant::{Control, Observed, OrgId, TenantScope};
+use sqlx::{AssertSqlSafe, Executor};
+
+use super::stage::{ABSENT, COMMON, FRESH};
+use super::tally::meaning;
+use super::{Seen, Turn};
+use crate::Error;
+use crate::catalog::{Reference, Relation};
+use crate::error::sqlstate;
+
+/// Runs one statement for an organization and rolls it back; returns the SQLSTATE of a refusal.
+async fn try_as(turn: &Turn<'_>, org: &OrgId, sql: String) -> Result<Option<String>, Error> {
+    let mut tx = turn.stage.db.begin(&TenantScope::org(org.clone())).await?;
+    let mut refused = None;
+    // A deferred constraint is heard only when it is asked.
+    for sql in [sql, "SET CONSTRAINTS ALL IMMEDIATE".to_owned()] {
+        if let Err(error) = tx.execute(AssertSqlSafe(sql)).await {
+            match sqlstate(&error) {
+                Some(code) => refused = Some(code),
+                None => return Err(Error::statement("an attack")(error)),
+            }
+            break;
+        }
+    }
+    tx.rollback().await?;
+    Ok(refused)
+}
+
+/// A row of the attacker's refers to one that only the victim has. It must fail exactly as a reference
+/// to one that nobody has: foreign keys are checked without row security.
+pub(super) async fn refer(turn: &Turn<'_>) -> Seen {
+    let mut tried = 0;
+    let (mut observed, mut control) = (None, None);
+    for (table, reference) in references(turn) {
+        let insert = |org, to| {
+            let parent = |it: &Reference| {
+                if it.constraint == reference.constraint { to } else { COMMON[0] }
+            };
+            turn.stage.insert_referring(table, org, FRESH, &parent)
+        };
+        let (Some(foreign), Some(absent), Some(own)) = (
+            insert(turn.attacker, turn.stage.only(turn.victim)),
+            insert(turn.attacker, ABSENT),
+            insert(turn.victim, turn.stage.only(turn.victim)),
+        ) else {
+            continue;
+        };
+        tried += 1;
+        let seen = try_as(turn, turn.attacker, foreign).await?;
+        let nothing = try_as(turn, turn.attacker, absent).await?;
+        let owner = try_as(turn, turn.victim, own).await?;
+        if let Some(code) = owner {
+            control = Some(Control::failed(format!("own row refused: {}", meaning(&code))));
+        }
+        match (seen, nothing) {
+            (None, _) => {
+                observed =
+                    Some(Observed::reached(format!("{} accepted the reference", table.name)));
+            }
+            (Some(seen), Some(nothing)) if seen == nothing => {}
+            (Some(_), _) => {
+                observed = Some(Observed::reached(format!(
+                    "{} answers differently for a row that exists elsewhere",
+                    table.name
+                )));
+            }
+        }
+    }
+    let refused = || Observed::refused("refused like a row that does not exist");
+    Ok((tried > 0).then(|| {
+        (
+            observed.unwrap_or_else(refused),
+            control.unwrap_or_else(|| Control::held("own row accepted")),
+        )
+    }))
+}
+
+fn references<'a>(turn: &'a Turn<'_>) -> impl Iterator<Item = (&'a Relation, &'a Reference)> {
+    let tables = &turn.stage.tables;
+    tables.iter().flat_map(move |table| {
+        let inner =
+            |it: &&Reference| it.to != table.name && tables.iter().any(|to| to.name == it.to);
+        table.references.iter().filter(inner).map(move |reference| (table, reference))
+    })
+}
+
+/// The attacker inserts a row under an id that only the victim has.
+pub(super) async fn collide(turn: &Turn<'_>) -> Seen {
+    let n = turn.stage.only(turn.victim);
+    let (mut leak, mut odd, mut caught, mut tried) = (None, None, 0, 0);
+    for table in turn.stage.tables.iter().filter(|it| !it.primary_key.is_empty()) {
+        let insert = |org| turn.stage.insert(table, org, n, COMMON[0]);
+        let (Some(attack), Some(again)) = (insert(turn.attacker), insert(turn.victim)) else {
+            continue;
+        };
+        tried += 1;
+        match try_as(turn, turn.attacker, attack).await?.as_deref() {
+            None => {}
+            Some("23505") => leak = Some(table.name.to_string()),
+            Some(code) => odd = Some(format!("{}: {}", table.name, meaning(code))),
+        }
+        if try_as(turn, turn.victim, again).await?.as_deref() == Some("23505") {
+            caught += 1;
+        }
+    }
+    let observed = match (leak, odd) {
+        (Some(table), _) => Observed::reached(format!("{table} says that the id is taken")),
+        (None, Some(why)) => Observed::unclear(why),
+        (None, None) => Observed::refused("the id is free"),
+    };
+    let control =
+        Control::expect(caught == tried, format!("owner's id is taken in {caught} tables"));
+    Ok((tried > 0).then_some((observed, control)))
+}

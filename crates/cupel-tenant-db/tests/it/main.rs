@@ -1,0 +1,14 @@
+//! The database layer against a real PostgreSQL.
+
+mod admin;
+mod bad_input;
+mod bed;
+mod cancel;
+mod guards;
+mod handler;
+mod isolation;
+mod lifecycle;
+mod migration;
+mod sessions;
+mod transactions;
+mod ui;
