@@ -106,11 +106,7 @@ impl TenantCluster {
     }
 
     /// Brings one object to what is wanted. Writes nothing if it is.
-    pub(crate) async fn put(
-        &self,
-        wanted: &Manifest,
-        changes: &mut Changes,
-    ) -> Result<(), Error> {
+    pub(crate) async fn put(&self, wanted: &Manifest, changes: &mut Changes) -> Result<(), Error> {
         let live = self.read(wanted.kind(), wanted.namespace(), wanted.name()).await?;
         if live.as_ref().is_some_and(|live| wanted.drift(live).is_none()) {
             return Ok(());

@@ -191,8 +191,7 @@ impl TierLimits {
             return Err(InvalidBlueprint::RequestsAboveLimits);
         }
         let pods = i128::from(self.pods);
-        if self.requests.cpu.millis() < pods
-            || self.requests.memory.millis() < pods * (1000 << 20)
+        if self.requests.cpu.millis() < pods || self.requests.memory.millis() < pods * (1000 << 20)
         {
             return Err(InvalidBlueprint::TooManyPods);
         }

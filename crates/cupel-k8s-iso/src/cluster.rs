@@ -229,7 +229,10 @@ impl ScopedCluster {
     /// elsewhere, as (key, value).
     pub fn labels(&self) -> [(&'static str, &str); 2] {
         let name = self.namespace.as_str();
-        [(crate::names::ORG_LABEL, self.namespace.org_id().as_str()), (crate::names::NAME_LABEL, name)]
+        [
+            (crate::names::ORG_LABEL, self.namespace.org_id().as_str()),
+            (crate::names::NAME_LABEL, name),
+        ]
     }
 }
 

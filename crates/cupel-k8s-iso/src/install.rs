@@ -75,9 +75,7 @@ impl TenantCluster {
     ) -> Result<(), Error> {
         let client = self.client().clone();
         let api: Api<DynamicObject> = match namespace {
-            Some(namespace) => {
-                Api::namespaced_with(client, namespace.as_str(), &canary.resource)
-            }
+            Some(namespace) => Api::namespaced_with(client, namespace.as_str(), &canary.resource),
             None => Api::all_with(client, &canary.resource),
         };
         let dry_run = PostParams { dry_run: true, ..PostParams::default() };

@@ -6,9 +6,9 @@ use cupel_tenant::{
     OrgPair, OrgSpec,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, Pod, Secret, Service};
+use kube::Resource;
 use kube::api::{Api, DeleteParams, ListParams, Preconditions};
 use kube::core::NamespaceResourceScope;
-use kube::Resource;
 use serde::de::DeserializeOwned;
 
 use crate::manifest::Kind;

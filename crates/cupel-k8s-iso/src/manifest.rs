@@ -189,19 +189,19 @@ pub(crate) fn to_yaml<'a>(manifests: impl Iterator<Item = &'a Manifest>) -> Stri
 mod tests {
     use super::*;
 
-    fn quota(hard: Value) -> Manifest {
+    fn quota(hard: &Value) -> Manifest {
         Manifest::namespaced(Kind::ResourceQuota, "n", "q", json!({ "spec": { "hard": hard } }))
     }
 
-    fn live(spec: Value) -> Value {
+    fn live(spec: &Value) -> Value {
         json!({ "metadata": { "labels": { MANAGED_BY_LABEL: MANAGER } }, "spec": spec })
     }
 
     #[test]
     fn the_same_amount_is_no_drift() {
-        let wanted = quota(json!({ "cpu": "1000m", "pods": "5" }));
-        assert_eq!(wanted.drift(&live(json!({ "hard": { "cpu": "1", "pods": "5" } }))), None);
-        let other = live(json!({ "hard": { "cpu": "1", "pods": "50" } }));
+        let wanted = quota(&json!({ "cpu": "1000m", "pods": "5" }));
+        assert_eq!(wanted.drift(&live(&json!({ "hard": { "cpu": "1", "pods": "5" } }))), None);
+        let other = live(&json!({ "hard": { "cpu": "1", "pods": "50" } }));
         assert_eq!(wanted.drift(&other).as_deref(), Some("spec.hard.pods"));
     }
 
@@ -214,18 +214,18 @@ mod tests {
             json!({ "spec": { "podSelector": {}, "policyTypes": ["Ingress"] } }),
         );
         let wanted = json!({ "podSelector": {}, "policyTypes": ["Ingress"], "ingress": [] });
-        assert_eq!(policy.drift(&live(wanted)), None);
+        assert_eq!(policy.drift(&live(&wanted)), None);
         let open = json!({ "podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}] });
-        assert_eq!(policy.drift(&live(open)).as_deref(), Some("spec.ingress"));
+        assert_eq!(policy.drift(&live(&open)).as_deref(), Some("spec.ingress"));
     }
 
     #[test]
     fn a_label_taken_off_is_drift_and_one_added_is_not() {
-        let wanted = quota(json!({ "pods": "5" }));
+        let wanted = quota(&json!({ "pods": "5" }));
         let unlabelled = json!({ "spec": { "hard": { "pods": "5" } } });
         let missing = format!("metadata.labels.{MANAGED_BY_LABEL}");
         assert_eq!(wanted.drift(&unlabelled), Some(missing));
-        let mut more = live(json!({ "hard": { "pods": "5" } }));
+        let mut more = live(&json!({ "hard": { "pods": "5" } }));
         more["metadata"]["labels"]["team"] = json!("theirs");
         assert_eq!(wanted.drift(&more), None);
     }

@@ -58,7 +58,8 @@ impl Dns {
         if let (Some(peer), false) = (peer.as_object_mut(), self.labels.is_empty()) {
             peer.insert("podSelector".to_owned(), json!({ "matchLabels": self.labels }));
         }
-        let ports = ["UDP", "TCP"].map(|protocol| json!({ "protocol": protocol, "port": self.port }));
+        let ports =
+            ["UDP", "TCP"].map(|protocol| json!({ "protocol": protocol, "port": self.port }));
         json!({ "to": [peer], "ports": ports })
     }
 }
@@ -113,10 +114,7 @@ impl EgressEndpoint {
     /// # Errors
     ///
     /// [`InvalidBlueprint`] if the block is not one or is link-local, or there is no port.
-    pub fn new(
-        cidr: &str,
-        ports: impl IntoIterator<Item = u16>,
-    ) -> Result<Self, InvalidBlueprint> {
+    pub fn new(cidr: &str, ports: impl IntoIterator<Item = u16>) -> Result<Self, InvalidBlueprint> {
         let ports: Vec<u16> = ports.into_iter().collect();
         check_ports(&ports)?;
         let (address, prefix) = cidr.split_once('/').ok_or(InvalidBlueprint::Cidr)?;
@@ -160,10 +158,7 @@ fn link_local(address: IpAddr) -> Vec<(&'static str, u128, u32)> {
         IpAddr::V6(_) => {
             let aws = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
             let local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
-            vec![
-                ("fd00:ec2::254/128", aws.to_bits(), 128),
-                ("fe80::/10", local.to_bits(), 10),
-            ]
+            vec![("fd00:ec2::254/128", aws.to_bits(), 128), ("fe80::/10", local.to_bits(), 10)]
         }
     }
 }
@@ -230,7 +225,10 @@ mod tests {
     #[test]
     fn a_rule_names_its_ports() {
         for ports in [vec![], vec![0], vec![443, 0]] {
-            assert_eq!(EgressEndpoint::new("10.0.0.1/32", ports.clone()), Err(InvalidBlueprint::Ports));
+            assert_eq!(
+                EgressEndpoint::new("10.0.0.1/32", ports.clone()),
+                Err(InvalidBlueprint::Ports)
+            );
             let plane = ControlPlane::new("cupel-system").ports(ports);
             assert_eq!(plane.check(), Err(InvalidBlueprint::Ports));
         }

@@ -31,8 +31,12 @@ impl Duel<'_> {
             Ok(secret) => {
                 let data = secret.data.as_ref();
                 let owner = data.and_then(|data| data.get("owner"));
-                let is_own = owner.is_some_and(|owner| owner.0 == self.victim.org.as_str().as_bytes());
-                Control::expect(is_own, if is_own { "owner reads it" } else { "owner reads another" })
+                let is_own =
+                    owner.is_some_and(|owner| owner.0 == self.victim.org.as_str().as_bytes());
+                Control::expect(
+                    is_own,
+                    if is_own { "owner reads it" } else { "owner reads another" },
+                )
             }
             Err(_) => control(&own, ""),
         };

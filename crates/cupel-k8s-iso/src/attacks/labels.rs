@@ -2,13 +2,13 @@
 
 use cupel_tenant::{Attempt, Control, Observed};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::Duel;
 use super::stage::Tenant;
 use super::verdict::{control, observed};
-use crate::names::{NAME_LABEL, ORG_LABEL};
+use crate::names::{MANAGED_BY_LABEL, NAME_LABEL, ORG_LABEL};
 
 /// The paths that write the metadata of a namespace.
 #[derive(Clone, Copy)]
@@ -31,7 +31,18 @@ impl Duel<'_> {
         }
         attempts.push(self.take_the_name().await);
         attempts.push(self.pose_as_control_plane().await);
-        attempts.push(self.switch_off_pod_security().await);
+        attempts.push(
+            self.take_off(
+                "pod-security.kubernetes.io/enforce",
+                "switch off pod security in its own namespace",
+            )
+            .await,
+        );
+        attempts.push(
+            self.take_off(MANAGED_BY_LABEL, "disown its namespace, so that nobody suspends it")
+                .await,
+        );
+        attempts.push(self.delete_the_namespace().await);
         attempts
     }
 
@@ -48,7 +59,11 @@ impl Duel<'_> {
         let theirs = set(self.attacker, Path::Main, NAME_LABEL, Some(victim)).await;
         let own = set(self.victim, Path::Main, NAME_LABEL, Some(victim)).await;
         let observed = wrote(&theirs, NAME_LABEL, victim);
-        self.conclude("take the name of the other's namespace", observed, kept(&own, NAME_LABEL, victim))
+        self.conclude(
+            "take the name of the other's namespace",
+            observed,
+            kept(&own, NAME_LABEL, victim),
+        )
     }
 
     async fn pose_as_control_plane(&self) -> Attempt {
@@ -62,13 +77,25 @@ impl Duel<'_> {
         )
     }
 
-    async fn switch_off_pod_security(&self) -> Attempt {
-        let label = "pod-security.kubernetes.io/enforce";
+    async fn take_off(&self, label: &str, name: &'static str) -> Attempt {
         let theirs = set(self.attacker, Path::Main, label, None).await;
         let platform = self.platform_sets(label, None).await;
         self.conclude(
-            "switch off pod security in its own namespace",
+            name,
             observed(&theirs, "label removed"),
+            control(&platform, "the platform may"),
+        )
+    }
+
+    async fn delete_the_namespace(&self) -> Attempt {
+        let name = self.attacker.namespace.as_str();
+        let dry_run = DeleteParams { dry_run: true, ..DeleteParams::default() };
+        let platform: Api<Namespace> = Api::all(self.cluster.client().clone());
+        let theirs = self.attacker.all::<Namespace>().delete(name, &dry_run).await;
+        let platform = platform.delete(name, &dry_run).await;
+        self.conclude(
+            "delete its namespace, fences and all",
+            observed(&theirs, "deleted"),
             control(&platform, "the platform may"),
         )
     }
@@ -79,7 +106,12 @@ impl Duel<'_> {
     }
 }
 
-async fn set(who: &Tenant, path: Path, label: &str, value: Option<&str>) -> kube::Result<Namespace> {
+async fn set(
+    who: &Tenant,
+    path: Path,
+    label: &str,
+    value: Option<&str>,
+) -> kube::Result<Namespace> {
     write(&who.all(), who, path, label, value).await
 }
 

@@ -23,10 +23,7 @@ use stage::Tenant;
 /// The name of everything that the attacks put into a namespace.
 const CANARY: &str = "cupel-canary";
 
-pub(crate) async fn prove(
-    cluster: &TenantCluster,
-    pair: &OrgPair,
-) -> Result<Vec<Attempt>, Error> {
+pub(crate) async fn prove(cluster: &TenantCluster, pair: &OrgPair) -> Result<Vec<Attempt>, Error> {
     cluster.require_manager()?;
     let (first, second) = futures::try_join!(
         Tenant::enter(cluster, pair.first()),
@@ -36,6 +33,7 @@ pub(crate) async fn prove(
     let other = Duel { cluster, attacker: &second, victim: &first };
     let (mut attempts, back) = futures::join!(one.fight(), other.fight());
     attempts.extend(back);
+    futures::try_join!(first.leave(cluster), second.leave(cluster))?;
     Ok(attempts)
 }
 

@@ -20,7 +20,8 @@ impl Duel<'_> {
             self.reach_every_address().await,
             self.delete_the_floor().await,
             self.open_the_floor().await,
-            self.raise_the_quota().await,
+            self.raise_the_quota(None, "raise its own quota").await,
+            self.raise_the_quota(Some("status"), "raise its own quota through its status").await,
         ]
     }
 
@@ -28,7 +29,8 @@ impl Duel<'_> {
     async fn let_the_other_in(&self) -> Attempt {
         let org = self.victim.org.as_str();
         let peer = json!({ "namespaceSelector": { "matchLabels": { ORG_LABEL: org } } });
-        let policy = policy(json!({ "ingress": [{ "from": [peer] }], "egress": [{ "to": [peer] }] }));
+        let policy =
+            policy(json!({ "ingress": [{ "from": [peer] }], "egress": [{ "to": [peer] }] }));
         let theirs = create::<NetworkPolicy>(self.attacker, self.attacker, &policy).await;
         let own = create::<NetworkPolicy>(self.victim, self.victim, &policy).await;
         self.conclude(
@@ -62,7 +64,8 @@ impl Duel<'_> {
     }
 
     async fn open_the_floor(&self) -> Attempt {
-        let patch = Patch::Merge(json!({ "spec": { "podSelector": { "matchLabels": { "x": "y" } } } }));
+        let patch =
+            Patch::Merge(json!({ "spec": { "podSelector": { "matchLabels": { "x": "y" } } } }));
         let dry_run = PatchParams { dry_run: true, ..PatchParams::default() };
         let theirs = self.attacker.own::<NetworkPolicy>().patch(FLOOR, &dry_run, &patch).await;
         let platform = self.platform::<NetworkPolicy>().patch(FLOOR, &dry_run, &patch).await;
@@ -73,14 +76,21 @@ impl Duel<'_> {
         )
     }
 
-    async fn raise_the_quota(&self) -> Attempt {
-        let patch = Patch::Merge(json!({ "spec": { "hard": { "pods": "100000" } } }));
-        let dry_run = PatchParams { dry_run: true, ..PatchParams::default() };
-        let name = "cupel-compute";
-        let theirs = self.attacker.own::<ResourceQuota>().patch(name, &dry_run, &patch).await;
-        let platform = self.platform::<ResourceQuota>().patch(name, &dry_run, &patch).await;
+    /// The API server admits pods by the quota's status, and takes that from its specification.
+    async fn raise_the_quota(&self, subresource: Option<&str>, name: &'static str) -> Attempt {
+        let raise = async |quotas: Api<ResourceQuota>| {
+            let part = subresource.unwrap_or("spec");
+            let patch = Patch::Merge(json!({ part: { "hard": { "pods": "100000" } } }));
+            let dry_run = PatchParams { dry_run: true, ..PatchParams::default() };
+            match subresource {
+                None => quotas.patch("cupel-compute", &dry_run, &patch).await,
+                Some(_) => quotas.patch_status("cupel-compute", &dry_run, &patch).await,
+            }
+        };
+        let theirs = raise(self.attacker.own()).await;
+        let platform = raise(self.platform()).await;
         self.conclude(
-            "raise its own quota",
+            name,
             observed(&theirs, "quota raised"),
             control(&platform, "the platform may"),
         )

@@ -5,7 +5,7 @@ use cupel_tenant::OrgId;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
@@ -52,6 +52,17 @@ impl Tenant {
             patience.pause().await?;
         }
         Ok(tenant)
+    }
+
+    /// Takes the rights away again, which nobody but an attack needs.
+    pub(super) async fn leave(&self, cluster: &TenantCluster) -> Result<(), Error> {
+        let bindings: Api<RoleBinding> =
+            Api::namespaced(cluster.client().clone(), self.namespace.as_str());
+        match bindings.delete(CANARY, &DeleteParams::default()).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(source) => Err(Error::of("take an attacker's rights away", source)),
+        }
     }
 
     /// Returns the organization's view of its own namespace.
@@ -119,8 +130,7 @@ impl Platform<'_> {
 
     /// Asks for a token of the organization's account, and makes a client of it and nothing else.
     async fn sign_in(&self, cluster: &TenantCluster) -> Result<Client, Error> {
-        let accounts: Api<ServiceAccount> =
-            Api::namespaced(self.client.clone(), self.namespace);
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), self.namespace);
         let wanted = json!({
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",

@@ -25,8 +25,8 @@ impl Duel<'_> {
             self.run("run a pod on the node's network", "/spec/hostNetwork", json!(true)).await,
             self.run(
                 "run a privileged container",
-                "/spec/containers/0/securityContext/privileged",
-                json!(true),
+                "/spec/containers/0/securityContext",
+                json!({ "privileged": true }),
             )
             .await,
             self.point_by_hand().await,

@@ -67,7 +67,10 @@ impl Audit<'_> {
         self.finding(
             "C2",
             Severity::Critical,
-            (self.name.to_string(), "the namespace does not carry the labels of its name".to_owned()),
+            (
+                self.name.to_string(),
+                "the namespace does not carry the labels of its name".to_owned(),
+            ),
             "its pods to be taken for nobody's, outside guards and policies",
             format!("look who made it: kubectl get namespace {} -o yaml", self.name),
         )
@@ -94,7 +97,7 @@ impl Audit<'_> {
         let mut findings = Vec::new();
         for manifest in objects.iter() {
             if let Some(problem) = self.drift(manifest).await? {
-                findings.push(self.drifted(manifest, problem));
+                findings.push(self.drifted(manifest, &problem));
             }
         }
         Ok(findings)
@@ -108,7 +111,7 @@ impl Audit<'_> {
         })
     }
 
-    fn drifted(&self, manifest: &Manifest, problem: String) -> Finding {
+    fn drifted(&self, manifest: &Manifest, problem: &str) -> Finding {
         let (severity, allows) = match manifest.kind() {
             Kind::NetworkPolicy => {
                 (Severity::Critical, "connections that the rendered policies do not")
@@ -121,7 +124,13 @@ impl Audit<'_> {
         };
         let object = format!("{}/{}", self.name, manifest.name());
         let problem = format!("{} differs: {problem}", manifest.kind().resource().kind);
-        self.finding("C4", severity, (object, problem), allows, format!("cupel onboard {}", self.org))
+        self.finding(
+            "C4",
+            severity,
+            (object, problem),
+            allows,
+            format!("cupel onboard {}", self.org),
+        )
     }
 
     /// Policies of others only ever add to what ours allow.
@@ -136,7 +145,10 @@ impl Audit<'_> {
                 findings.push(self.finding(
                     "C5",
                     Severity::Critical,
-                    (format!("{}/{name}", self.name), format!("{rule} reaches beyond the organization")),
+                    (
+                        format!("{}/{name}", self.name),
+                        format!("{rule} reaches beyond the organization"),
+                    ),
                     "connections with pods of other organizations",
                     format!("kubectl -n {} delete networkpolicy {name}", self.name),
                 ));
@@ -155,7 +167,10 @@ impl Audit<'_> {
                 findings.push(self.finding(
                     "C6",
                     Severity::Critical,
-                    (format!("{}/{name}", self.name), "the pod is on the node's network".to_owned()),
+                    (
+                        format!("{}/{name}", self.name),
+                        "the pod is on the node's network".to_owned(),
+                    ),
                     "connections past every network policy",
                     format!("kubectl -n {} delete pod {name}", self.name),
                 ));
@@ -170,7 +185,10 @@ impl Audit<'_> {
                 findings.push(self.finding(
                     "C7",
                     Severity::Warning,
-                    (format!("{}/{name}", self.name), "the service leads out of the cluster".to_owned()),
+                    (
+                        format!("{}/{name}", self.name),
+                        "the service leads out of the cluster".to_owned(),
+                    ),
                     "traffic that no network policy sees",
                     format!("kubectl -n {} delete service {name}", self.name),
                 ));
@@ -184,7 +202,8 @@ impl Audit<'_> {
         let namespaces: Api<Namespace> = Api::all(self.cluster.client().clone());
         let labelled = ListParams::default().labels(&format!("{ORG_LABEL}={}", self.org));
         let found = list(&namespaces, &labelled).await?;
-        let others = found.iter().map(ResourceExt::name_any).filter(|name| name != self.name.as_str());
+        let others =
+            found.iter().map(ResourceExt::name_any).filter(|name| name != self.name.as_str());
         Ok(others
             .map(|name| {
                 self.finding(
@@ -231,7 +250,10 @@ impl Audit<'_> {
             findings.push(self.finding(
                 "C11",
                 Severity::Warning,
-                (self.name.to_string(), "the organization is suspended, and pods are left".to_owned()),
+                (
+                    self.name.to_string(),
+                    "the organization is suspended, and pods are left".to_owned(),
+                ),
                 "a suspended organization to go on",
                 format!("cupel suspend {}", self.org),
             ));

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(spec: Value, expected: Option<&str>) {
+    fn check(spec: &Value, expected: Option<&str>) {
         let policy = json!({ "spec": spec });
         assert_eq!(beyond(&policy, "acme").as_deref(), expected, "policy {policy}");
     }
@@ -50,10 +50,10 @@ mod tests {
     #[test]
     fn what_stays_inside_is_fine() {
         let own = json!({ "matchLabels": { ORG_LABEL: "acme" } });
-        check(json!({ "podSelector": {} }), None);
-        check(json!({ "ingress": [] }), None);
-        check(json!({ "ingress": [{ "from": [{ "podSelector": {} }] }] }), None);
-        check(json!({ "egress": [{ "to": [{ "namespaceSelector": own }] }] }), None);
+        check(&json!({ "podSelector": {} }), None);
+        check(&json!({ "ingress": [] }), None);
+        check(&json!({ "ingress": [{ "from": [{ "podSelector": {} }] }] }), None);
+        check(&json!({ "egress": [{ "to": [{ "namespaceSelector": own }] }] }), None);
     }
 
     #[test]
@@ -68,11 +68,14 @@ mod tests {
             json!({ "namespaceSelector": exists, "podSelector": {} }),
             json!({}),
         ] {
-            check(json!({ "ingress": [{ "from": [own, peer] }] }), Some("spec.ingress[0]"));
-            check(json!({ "egress": [{ "to": [own] }, { "to": [peer] }] }), Some("spec.egress[1]"));
+            check(&json!({ "ingress": [{ "from": [own, peer] }] }), Some("spec.ingress[0]"));
+            check(
+                &json!({ "egress": [{ "to": [own] }, { "to": [peer] }] }),
+                Some("spec.egress[1]"),
+            );
         }
-        check(json!({ "ingress": [{}] }), Some("spec.ingress[0]"));
-        check(json!({ "egress": [{ "ports": [{ "port": 53 }] }] }), Some("spec.egress[0]"));
-        check(json!({ "egress": [{ "to": [] }] }), Some("spec.egress[0]"));
+        check(&json!({ "ingress": [{}] }), Some("spec.ingress[0]"));
+        check(&json!({ "egress": [{ "ports": [{ "port": 53 }] }] }), Some("spec.egress[0]"));
+        check(&json!({ "egress": [{ "to": [] }] }), Some("spec.egress[0]"));
     }
 }

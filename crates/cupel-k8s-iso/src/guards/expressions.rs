@@ -6,18 +6,23 @@ use serde_json::json;
 use crate::NamespaceName;
 use crate::names::{ORG_LABEL, RESERVED_PREFIX};
 
-/// The accounts of the cluster's own controllers that take objects away with their namespace, or
-/// write the addresses behind services. The first is all of them in one, where they share an account.
-const CONTROLLERS: [&str; 5] = [
+/// The accounts of the cluster's own components that take objects away with their namespace, keep
+/// account of quotas, or write the addresses behind services. The second is all controllers in one,
+/// where they share an account.
+const COMPONENTS: [&str; 7] = [
+    "system:apiserver",
     "system:kube-controller-manager",
     "system:serviceaccount:kube-system:endpoint-controller",
     "system:serviceaccount:kube-system:endpointslice-controller",
     "system:serviceaccount:kube-system:endpointslicemirroring-controller",
     "system:serviceaccount:kube-system:namespace-controller",
+    "system:serviceaccount:kube-system:resourcequota-controller",
 ];
 
-/// The labels that decide what a namespace is. The last is for a cluster's own components and tools.
-const PROTECTED: &str = "(k.startsWith('cupel.io/') || k.startsWith('pod-security.kubernetes.io/'))";
+/// The labels that decide what a namespace is. Other tools write the last one too, so that it is
+/// ours on our namespaces only.
+const PROTECTED: &str = "(k.startsWith('cupel.io/') || k.startsWith('pod-security.kubernetes.io/') \
+     || (k == 'app.kubernetes.io/managed-by' && object.metadata.name.startsWith('cupel-org-')))";
 
 /// One rule: what must be true, and what a refused client reads.
 pub(super) struct Rule {
@@ -39,7 +44,7 @@ fn is_manager(managers: &[String]) -> String {
 }
 
 fn is_platform(managers: &[String]) -> String {
-    let all = managers.iter().cloned().chain(CONTROLLERS.map(str::to_owned));
+    let all = managers.iter().cloned().chain(COMPONENTS.map(str::to_owned));
     is_manager(&all.collect::<Vec<_>>())
 }
 
@@ -73,7 +78,7 @@ pub(super) fn namespaces(managers: &[String]) -> Vec<Rule> {
                  && k in oldObject.metadata.labels \
                  && oldObject.metadata.labels[k] == object.metadata.labels[k]))"
             ),
-            "labels of cupel.io and pod-security.kubernetes.io are set by cupel's managers only",
+            "labels that decide what a namespace is are set by cupel's managers only",
         ),
         rule(
             format!(
@@ -81,7 +86,7 @@ pub(super) fn namespaces(managers: &[String]) -> Vec<Rule> {
                  || oldObject.metadata.labels.all(k, !{PROTECTED} \
                  || (has(object.metadata.labels) && k in object.metadata.labels))"
             ),
-            "labels of cupel.io and pod-security.kubernetes.io are taken off by cupel's managers only",
+            "labels that decide what a namespace is are taken off by cupel's managers only",
         ),
         rule(
             format!(

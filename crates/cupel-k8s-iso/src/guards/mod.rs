@@ -51,13 +51,8 @@ pub fn guards(blueprint: &Blueprint) -> Result<Guards, Error> {
 }
 
 /// The guards, by what each protects.
-const ALL: [fn(&[String]) -> Guard; 5] = [
-    managed_objects,
-    network_policies,
-    services,
-    endpoints,
-    namespaces,
-];
+const ALL: [fn(&[String]) -> Guard; 5] =
+    [managed_objects, network_policies, services, endpoints, namespaces];
 
 const ENDPOINTS: &str = "cupel-endpoints";
 const MANAGED_OBJECTS: &str = "cupel-managed-objects";
@@ -91,12 +86,18 @@ fn namespaces(managers: &[String]) -> Guard {
 }
 
 /// What cupel put into an organization's namespace stays as it is.
+///
+/// The status of a quota is part of it: the API server admits pods by what stands there.
 fn managed_objects(managers: &[String]) -> Guard {
     let operations = &["CREATE", "UPDATE", "DELETE"];
     Guard {
         name: MANAGED_OBJECTS,
         resources: vec![
-            resources("", &["resourcequotas", "limitranges", "serviceaccounts"], operations),
+            resources(
+                "",
+                &["resourcequotas", "resourcequotas/status", "limitranges", "serviceaccounts"],
+                operations,
+            ),
             resources("networking.k8s.io", &["networkpolicies"], operations),
             resources("rbac.authorization.k8s.io", &["roles", "rolebindings"], operations),
         ],

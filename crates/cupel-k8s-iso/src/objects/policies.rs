@@ -20,21 +20,21 @@ pub(super) fn render(namespace: &NamespaceName, blueprint: &Blueprint) -> Vec<Ma
             &["Ingress", "Egress"],
             json!({ "ingress": [{ "from": [own] }], "egress": [{ "to": [own] }] }),
         ),
-        egress(namespace, "cupel-20-dns", vec![blueprint.dns_rule().rule()]),
+        egress(namespace, "cupel-20-dns", &[blueprint.dns_rule().rule()]),
     ];
     let control_planes: Vec<Value> =
         blueprint.control_planes().iter().map(|plane| plane.rule()).collect();
     if !control_planes.is_empty() {
-        policies.push(egress(namespace, "cupel-30-control-plane", control_planes));
+        policies.push(egress(namespace, "cupel-30-control-plane", &control_planes));
     }
     let endpoints: Vec<Value> = blueprint.endpoints().iter().map(|end| end.rule()).collect();
     if !endpoints.is_empty() {
-        policies.push(egress(namespace, "cupel-40-endpoints", endpoints));
+        policies.push(egress(namespace, "cupel-40-endpoints", &endpoints));
     }
     policies
 }
 
-fn egress(namespace: &NamespaceName, name: &str, rules: Vec<Value>) -> Manifest {
+fn egress(namespace: &NamespaceName, name: &str, rules: &[Value]) -> Manifest {
     policy(namespace, name, &["Egress"], json!({ "egress": rules }))
 }
 

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::manifest::{Kind, Manifest};
 use crate::{NamespaceName, TierLimits};
@@ -14,7 +14,7 @@ pub(super) fn render(namespace: &NamespaceName, limits: &TierLimits) -> Vec<Mani
 
 /// A quota that allows no pods, beside the tier's own: the smallest of several quotas decides.
 pub(crate) fn suspended(namespace: &NamespaceName) -> Manifest {
-    quota(namespace, "cupel-suspended", json!({ "hard": { "pods": "0" } }))
+    quota(namespace, "cupel-suspended", &json!({ "hard": { "pods": "0" } }))
 }
 
 fn compute(namespace: &NamespaceName, limits: &TierLimits) -> Manifest {
@@ -26,7 +26,7 @@ fn compute(namespace: &NamespaceName, limits: &TierLimits) -> Manifest {
         "requests.storage": limits.storage.as_str(),
         "pods": limits.pods.to_string(),
     });
-    quota(namespace, "cupel-compute", json!({ "hard": hard }))
+    quota(namespace, "cupel-compute", &json!({ "hard": hard }))
 }
 
 /// Bounds what fills the API server's store, and forbids what is reachable from outside: a node port
@@ -42,7 +42,7 @@ fn objects(namespace: &NamespaceName, limits: &TierLimits) -> Manifest {
         "services.loadbalancers": "0",
         "services.nodeports": "0",
     });
-    quota(namespace, "cupel-objects", json!({ "hard": hard }))
+    quota(namespace, "cupel-objects", &json!({ "hard": hard }))
 }
 
 /// Forbids the two priority classes that every cluster has, which preempt any other pod
@@ -53,9 +53,8 @@ fn priority(namespace: &NamespaceName) -> Manifest {
         "operator": "In",
         "values": ["system-cluster-critical", "system-node-critical"],
     });
-    let spec =
-        json!({ "hard": { "pods": "0" }, "scopeSelector": { "matchExpressions": [scope] } });
-    quota(namespace, "cupel-priority", spec)
+    let spec = json!({ "hard": { "pods": "0" }, "scopeSelector": { "matchExpressions": [scope] } });
+    quota(namespace, "cupel-priority", &spec)
 }
 
 /// What a container gets that asks for nothing. A quota of compute refuses pods that ask for
@@ -71,7 +70,7 @@ fn defaults(namespace: &NamespaceName, limits: &TierLimits) -> Manifest {
     Manifest::namespaced(Kind::LimitRange, namespace.as_str(), "cupel-defaults", spec)
 }
 
-fn quota(namespace: &NamespaceName, name: &str, spec: serde_json::Value) -> Manifest {
+fn quota(namespace: &NamespaceName, name: &str, spec: &Value) -> Manifest {
     let body = json!({ "spec": spec });
     Manifest::namespaced(Kind::ResourceQuota, namespace.as_str(), name, body)
 }

@@ -97,9 +97,8 @@ async fn an_account_without_rights_changes_nothing() -> Outcomes {
         "metadata": {},
         "spec": { "audiences": [] },
     });
-    let answer: TokenRequest = accounts
-        .create_subresource("token", "default", &PostParams::default(), &request)
-        .await?;
+    let answer: TokenRequest =
+        accounts.create_subresource("token", "default", &PostParams::default(), &request).await?;
     let mut config: serde_json::Value = serde_yaml_ng::from_str(kubeconfig().await?)?;
     for user in config.pointer_mut("/users").unwrap().as_array_mut().unwrap() {
         *user.pointer_mut("/user").unwrap() =
@@ -162,7 +161,8 @@ fn guards_without_a_manager_would_refuse_everybody() {
 
 #[test]
 fn a_managers_name_cannot_leave_its_quotes() -> Outcomes {
-    let guards = guards(&Blueprint::default().managers(["a\"] || true || \"b\\".replace(' ', "")]))?;
+    let guards =
+        guards(&Blueprint::default().managers(["a\"] || true || \"b\\".replace(' ', "")]))?;
     assert!(guards.to_yaml().contains(r#"["a\"]||true||\"b\\"]"#));
     Ok(())
 }

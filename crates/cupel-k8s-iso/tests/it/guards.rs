@@ -55,6 +55,8 @@ async fn without_the_guard_of_namespaces_labels_are_taken() -> Outcomes {
         "take its label through namespaces/finalize",
         "pose as the control plane by a label",
         "switch off pod security in its own namespace",
+        "disown its namespace, so that nobody suspends it",
+        "delete its namespace, fences and all",
     ];
     without("cupel-namespaces", &labels).await
 }
@@ -74,6 +76,7 @@ async fn without_the_guard_of_managed_objects_the_fences_are_taken_down() -> Out
         "delete the default-deny policy",
         "take its pods out of the default-deny policy",
         "raise its own quota",
+        "raise its own quota through its status",
     ];
     without("cupel-managed-objects", &fences).await
 }
@@ -173,8 +176,7 @@ async fn without_default_limits_the_owner_cannot_run_and_nothing_is_proven() -> 
     let (cluster, pair) = (cluster().await?, pair());
     onboard(&cluster, &pair).await?;
     for org in [pair.first(), pair.second()] {
-        let ranges: Api<LimitRange> =
-            Api::namespaced(admin().await?, &format!("cupel-org-{org}"));
+        let ranges: Api<LimitRange> = Api::namespaced(admin().await?, &format!("cupel-org-{org}"));
         ranges.delete("cupel-defaults", &DeleteParams::default()).await?;
     }
     let attempts = cluster.prove(&pair).await?;
@@ -228,7 +230,7 @@ async fn the_guards_bind_us_too() -> Outcomes {
         let refused = namespaces.patch(&name, &PatchParams::default(), &patch).await;
         assert!(matches!(refused, Err(kube::Error::Api(status)) if status.is_forbidden()));
     }
-    assert_eq!(cluster.erase(pair.first()).await?.is_complete(), true);
+    assert!(cluster.erase(pair.first()).await?.is_complete());
     let gone = cluster.prove(&pair).await.unwrap_err();
     assert_eq!(gone.kind(), LayerErrorKind::Refused);
     assert!(cluster.erase(pair.second()).await?.is_complete());
