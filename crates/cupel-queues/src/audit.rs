@@ -60,9 +60,8 @@ fn poller_finding<'a>(
     queue: &QueueName,
     mut identities: impl Iterator<Item = &'a str>,
 ) -> Option<Finding> {
-    let own = |identity: &str| {
-        identity.split_once('/').is_some_and(|(signed, _)| signed == org.as_str())
-    };
+    let own =
+        |identity: &str| identity.split_once('/').is_some_and(|(signed, _)| signed == org.as_str());
     identities.any(|identity| !own(identity)).then(|| {
         Finding::new(
             LayerName::Queues,

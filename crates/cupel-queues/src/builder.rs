@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn an_address_is_a_url_with_a_host() {
-        for address in ["", "localhost:7233", "127.0.0.1:7233", "grpc://localhost:7233", "http://"] {
+        for address in ["", "localhost:7233", "127.0.0.1:7233", "grpc://localhost:7233", "http://"]
+        {
             let url = Builder::new(address, "default").url();
             assert!(matches!(url, Err(Error::Address { .. })), "{address:?}");
         }

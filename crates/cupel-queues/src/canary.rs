@@ -16,28 +16,31 @@ use temporalio_sdk::{
 /// A run that is open until it is signalled, and then returns its secret and the signal's note.
 #[workflow]
 #[derive(Default)]
-pub struct Held {
+pub(crate) struct Held {
     note: Option<String>,
 }
 
 #[workflow_methods]
 impl Held {
     #[run(name = "cupel-canary-held")]
-    pub async fn run(ctx: &mut WorkflowContext<Self>, secret: String) -> WorkflowResult<String> {
+    pub(crate) async fn run(
+        ctx: &mut WorkflowContext<Self>,
+        secret: String,
+    ) -> WorkflowResult<String> {
         ctx.wait_condition(|held| held.note.is_some()).await?;
         let note = ctx.state(|held| held.note.clone().unwrap_or_default());
         Ok(format!("{secret}, {note}"))
     }
 
     #[signal(name = "release")]
-    pub fn release(&mut self, _ctx: &mut SyncWorkflowContext<Self>, note: String) {
+    pub(crate) fn release(&mut self, _ctx: &mut SyncWorkflowContext<Self>, note: String) {
         self.note = Some(note);
     }
 }
 
 /// What an [`Errand`] is to do, to whichever names it is given.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Task {
+pub(crate) enum Task {
     /// Start a child under an id, on a queue.
     StartChild { queue: String, id: String },
     /// Signal a run, from workflow code.
@@ -49,12 +52,12 @@ pub enum Task {
 /// A run whose code reaches for something, and tells what came of it.
 #[workflow]
 #[derive(Default)]
-pub struct Errand;
+pub(crate) struct Errand;
 
 #[workflow_methods]
 impl Errand {
     #[run(name = "cupel-canary-errand")]
-    pub async fn run(ctx: &mut WorkflowContext<Self>, task: Task) -> WorkflowResult<Told> {
+    pub(crate) async fn run(ctx: &mut WorkflowContext<Self>, task: Task) -> WorkflowResult<Told> {
         Ok(match task {
             Task::StartChild { queue, id } => {
                 let options = ChildWorkflowOptions::builder()
@@ -84,7 +87,7 @@ impl Errand {
 
 /// What an [`Errand`] tells.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Told {
+pub(crate) enum Told {
     /// It did what it was to do, as far as it knows.
     Done,
     /// It was refused, for this reason.
@@ -92,12 +95,12 @@ pub enum Told {
 }
 
 /// The activities of an [`Errand`].
-pub struct Hands;
+pub(crate) struct Hands;
 
 #[activities]
 impl Hands {
     #[activity(name = "cupel-canary-terminate")]
-    pub async fn terminate(ctx: ActivityContext, id: String) -> Result<Told, ActivityError> {
+    pub(crate) async fn terminate(ctx: ActivityContext, id: String) -> Result<Told, ActivityError> {
         let client = ctx.client();
         let request = TerminateWorkflowExecutionRequest {
             namespace: client.options().namespace.clone(),

@@ -47,7 +47,9 @@ pub enum Error {
     Name(#[from] InvalidRunName),
 
     /// The namespace does not exist on this server.
-    #[error("the Temporal namespace does not exist: create it with `temporal operator namespace create`")]
+    #[error(
+        "the Temporal namespace does not exist: create it with `temporal operator namespace create`"
+    )]
     Namespace,
 
     /// The organization has no such run. A run that another organization has looks the same.
@@ -62,7 +64,9 @@ pub enum Error {
     Plaintext,
 
     /// The server, or the firewall in front of it, refused the call. Retrying does not help.
-    #[error("refused: the call is not open to this organization, or the credentials lack the right")]
+    #[error(
+        "refused: the call is not open to this organization, or the credentials lack the right"
+    )]
     Refused {
         /// What the server or the firewall reported.
         #[source]
@@ -184,7 +188,9 @@ impl From<Status> for Error {
             Code::PermissionDenied | Code::InvalidArgument | Code::Unimplemented => {
                 Self::Refused { source: status.into() }
             }
-            Code::Unavailable | Code::Unauthenticated => Self::Unreachable { source: status.into() },
+            Code::Unavailable | Code::Unauthenticated => {
+                Self::Unreachable { source: status.into() }
+            }
             _ => Self::Server { source: status.into() },
         }
     }

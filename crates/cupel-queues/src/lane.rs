@@ -59,6 +59,7 @@ impl Lane {
     /// The organization's own client, behind its firewall. Made on first use, without a round trip.
     pub(crate) async fn client(&self) -> Result<Client, Error> {
         let client = self.client.get_or_try_init(async || {
+            // The firewall, and audit, know the organization's workers by how they sign.
             let identity = format!("{}/{}", self.org, process::id());
             let connection = if self.guards.firewall {
                 firewall::connection(Arc::clone(&self.gate), identity).await?
@@ -74,7 +75,10 @@ impl Lane {
     }
 
     /// Takes in the engine of a worker, unless one runs.
-    pub(crate) fn occupy(&self, start: impl FnOnce() -> Result<Engine, Error>) -> Result<Engine, Error> {
+    pub(crate) fn occupy(
+        &self,
+        start: impl FnOnce() -> Result<Engine, Error>,
+    ) -> Result<Engine, Error> {
         let mut slot = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.as_ref().is_some_and(Engine::is_running) {
             return Err(Error::WorkerRuns);

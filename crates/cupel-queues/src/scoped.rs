@@ -3,9 +3,7 @@ use std::sync::Arc;
 use cupel_tenant::{OrgId, TenantScope};
 use futures::StreamExt;
 use temporal_client::errors::WorkflowStartError;
-use temporal_client::{
-    Priority, WorkflowCountOptions, WorkflowListOptions, WorkflowStartOptions,
-};
+use temporal_client::{Priority, WorkflowCountOptions, WorkflowListOptions, WorkflowStartOptions};
 use temporalio_common::{HasWorkflowDefinition, MemoValues};
 
 use crate::lane::Lane;
@@ -58,12 +56,7 @@ impl ScopedQueues {
     /// [`Error::Name`] before anything is sent, [`Error::AlreadyRunning`] if a run of this name is
     /// open, [`Error::Suspended`] if the organization is suspended (known at most one second late),
     /// [`Error::Conversion`] if the input cannot be converted.
-    pub async fn start<W>(
-        &self,
-        workflow: W,
-        name: &str,
-        input: W::Input,
-    ) -> Result<Run<W>, Error>
+    pub async fn start<W>(&self, workflow: W, name: &str, input: W::Input) -> Result<Run<W>, Error>
     where
         W: HasWorkflowDefinition,
         W::Input: Send,
@@ -101,11 +94,7 @@ impl ScopedQueues {
     /// # Errors
     ///
     /// [`Error::Name`] if it is no run name.
-    pub fn run<W: HasWorkflowDefinition>(
-        &self,
-        _workflow: W,
-        name: &str,
-    ) -> Result<Run<W>, Error> {
+    pub fn run<W: HasWorkflowDefinition>(&self, _workflow: W, name: &str) -> Result<Run<W>, Error> {
         let id = RunId::new(&self.lane.org, name.parse()?);
         Ok(Run::new(Arc::clone(&self.lane), id, None))
     }

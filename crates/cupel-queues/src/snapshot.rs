@@ -153,7 +153,8 @@ async fn slots(queues: &TenantQueues, queue: &QueueName) -> Result<(Slots, Slots
             namespace: queues.namespace().to_owned(),
             worker_instance_key: worker.worker_instance_key,
         };
-        let worker = match service.describe_worker(Request::new(request)).await.map_err(Error::from) {
+        let worker = match service.describe_worker(Request::new(request)).await.map_err(Error::from)
+        {
             Ok(answer) => answer.into_inner().worker_info,
             // It ended since it was listed.
             Err(Error::NotFound) => continue,

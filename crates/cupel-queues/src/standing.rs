@@ -141,9 +141,7 @@ impl Standing {
         let rate = rate.map(|rate| rate as f32);
         let limit = self.limit().await?;
         let (present, reason) = match limit.suspension() {
-            Some(suspension) => {
-                (suspension.before, Suspension { before: rate }.to_string())
-            }
+            Some(suspension) => (suspension.before, Suspension { before: rate }.to_string()),
             None if rate.is_none() && limit.set_by != SIGNATURE => return Ok(false),
             None => (limit.rate, "cupel: provisioned".to_owned()),
         };

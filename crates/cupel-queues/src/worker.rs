@@ -230,8 +230,10 @@ fn run(
     ready: oneshot::Sender<()>,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::worker)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::worker)?;
     runtime.block_on(async {
         let heartbeat = RuntimeOptions::builder()
             .heartbeat_interval(Some(HEARTBEAT))

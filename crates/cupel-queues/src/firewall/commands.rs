@@ -62,9 +62,10 @@ fn judge(names: &Names, command: &Command) -> Verdict {
 
 fn failure() -> Command {
     let failure = Failure {
-        message: "the workflow reached for a queue or a run that is not its organization's; use the \
+        message:
+            "the workflow reached for a queue or a run that is not its organization's; use the \
                   organization's own queue and run names"
-            .to_owned(),
+                .to_owned(),
         source: "cupel".to_owned(),
         failure_info: Some(FailureInfo::ApplicationFailureInfo(ApplicationFailureInfo {
             r#type: "ForeignCommand".to_owned(),

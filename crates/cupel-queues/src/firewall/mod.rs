@@ -33,9 +33,8 @@ pub(crate) async fn connection(gate: Arc<Gate>, identity: String) -> Result<Conn
         }),
     };
     // Nothing is dialled: the address is only what the client writes into its requests.
-    let nowhere = Url::parse("http://firewall.invalid").map_err(|source| Error::Address {
-        source: Some(source.into()),
-    })?;
+    let nowhere = Url::parse("http://firewall.invalid")
+        .map_err(|source| Error::Address { source: Some(source.into()) })?;
     let options = ConnectionOptions::new(nowhere)
         .identity(identity)
         .service_override(service)

@@ -38,18 +38,6 @@ impl Names {
         &self.org
     }
 
-    pub(crate) fn queue_name(&self) -> &str {
-        &self.queue
-    }
-
-    /// How a worker or client of the organization signs: `{org_id}/{rest}`.
-    ///
-    /// A worker's sticky queue is named after its identity, so that [`Self::queue`] can tell whose
-    /// sticky queue it is.
-    pub(crate) fn identity(&self, rest: &str) -> String {
-        format!("{}/{rest}", self.org)
-    }
-
     pub(crate) fn namespace(&self, namespace: &str) -> Verdict {
         verdict(namespace == self.namespace)
     }
@@ -59,7 +47,8 @@ impl Names {
         verdict(namespace.is_empty() || namespace == self.namespace)
     }
 
-    /// The organization's queue, or a sticky queue of one of its workers.
+    /// The organization's queue, or a sticky queue of one of its workers: those are named after the
+    /// identity that a worker signs with, which starts with the organization and a slash.
     pub(crate) fn queue(&self, queue: &Option<TaskQueue>) -> Verdict {
         let queue = queue.as_ref().ok_or(Foreign)?;
         let normal = queue.normal_name.is_empty() || queue.normal_name == self.queue;
@@ -152,13 +141,13 @@ mod tests {
     fn a_queue_is_its_own_or_sticky_under_its_own_identity() {
         let names = names();
         assert_eq!(names.queue(&queue("cupel-hosted-acme", "")), Ok(()));
-        let sticky = format!("{}-0f3a", names.identity("worker"));
+        let sticky = "acme/17-0f3a".to_owned();
         assert_eq!(names.queue(&queue(&sticky, "cupel-hosted-acme")), Ok(()));
         for (name, normal) in [
             ("cupel-hosted-acme-b", ""),
             ("cupel-hosted-globex", ""),
-            ("globex/worker-0f3a", "cupel-hosted-acme"),
-            ("acme-b/worker-0f3a", "cupel-hosted-acme"),
+            ("globex/17-0f3a", "cupel-hosted-acme"),
+            ("acme-b/17-0f3a", "cupel-hosted-acme"),
             (sticky.as_str(), "cupel-hosted-globex"),
             ("", "cupel-hosted-acme"),
             ("/_sys/cupel-hosted-acme/1", ""),

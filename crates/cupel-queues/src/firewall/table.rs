@@ -8,15 +8,16 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
     CountWorkflowExecutionsRequest, DeleteWorkflowExecutionRequest, DescribeNamespaceRequest,
     DescribeTaskQueueRequest, DescribeWorkflowExecutionRequest, GetSystemInfoRequest,
     GetWorkflowExecutionHistoryRequest, GetWorkflowExecutionHistoryReverseRequest,
-    ListWorkflowExecutionsRequest, PollActivityTaskQueueRequest, PollWorkflowExecutionUpdateRequest,
-    PollWorkflowTaskQueueRequest, QueryWorkflowRequest, RecordActivityTaskHeartbeatByIdRequest,
-    RecordActivityTaskHeartbeatRequest, RecordWorkerHeartbeatRequest,
-    RequestCancelWorkflowExecutionRequest, ResetStickyTaskQueueRequest,
-    ResetWorkflowExecutionRequest, RespondActivityTaskCanceledByIdRequest,
-    RespondActivityTaskCanceledRequest, RespondActivityTaskCompletedByIdRequest,
-    RespondActivityTaskCompletedRequest, RespondActivityTaskFailedByIdRequest,
-    RespondActivityTaskFailedRequest, RespondQueryTaskCompletedRequest,
-    RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskFailedRequest, ShutdownWorkerRequest,
+    ListWorkflowExecutionsRequest, PollActivityTaskQueueRequest,
+    PollWorkflowExecutionUpdateRequest, PollWorkflowTaskQueueRequest, QueryWorkflowRequest,
+    RecordActivityTaskHeartbeatByIdRequest, RecordActivityTaskHeartbeatRequest,
+    RecordWorkerHeartbeatRequest, RequestCancelWorkflowExecutionRequest,
+    ResetStickyTaskQueueRequest, ResetWorkflowExecutionRequest,
+    RespondActivityTaskCanceledByIdRequest, RespondActivityTaskCanceledRequest,
+    RespondActivityTaskCompletedByIdRequest, RespondActivityTaskCompletedRequest,
+    RespondActivityTaskFailedByIdRequest, RespondActivityTaskFailedRequest,
+    RespondQueryTaskCompletedRequest, RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskFailedRequest, ShutdownWorkerRequest,
     SignalWithStartWorkflowExecutionRequest, SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest, TerminateWorkflowExecutionRequest,
     UpdateWorkflowExecutionRequest,
@@ -226,7 +227,10 @@ fn noted<M>(gate: &Gate, mut answer: Response<M>, note: impl FnOnce(&Gate, &mut 
 }
 
 fn written<M: Message>(answer: Response<M>) -> Result<GrpcSuccessResponse, Status> {
-    Ok(GrpcSuccessResponse { headers: Default::default(), proto: answer.into_inner().encode_to_vec() })
+    Ok(GrpcSuccessResponse {
+        headers: Default::default(),
+        proto: answer.into_inner().encode_to_vec(),
+    })
 }
 
 fn foreign() -> Status {

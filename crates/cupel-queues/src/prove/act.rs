@@ -1,4 +1,6 @@
 //! Answers, read as what an attacker or an owner saw.
+//!
+//! The evidence of an act is a verb phrase, so that it reads after its subject: "terminates the run".
 
 use cupel_tenant::{Control, Observed};
 use temporal_client::tonic::{Code, Status};
@@ -19,7 +21,7 @@ pub(super) fn observed(answer: Result<String, Status>) -> Observed {
 /// What the owner could do.
 pub(super) fn control(answer: Result<String, Status>) -> Control {
     match answer {
-        Ok(evidence) => Control::held(evidence),
+        Ok(evidence) => Control::held(format!("owner {evidence}")),
         Err(status) => Control::failed(format!("owner was answered {:?}", status.code())),
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::act::{control, observed};
 use super::side::{Side, Stage};
-use super::{Observed, Result2};
+use super::{Concluded, Observed};
 
 fn run(id: &str) -> Option<WorkflowExecution> {
     Some(WorkflowExecution { workflow_id: id.to_owned(), ..WorkflowExecution::default() })
@@ -47,7 +47,7 @@ macro_rules! on_a_held_run {
     }};
 }
 
-pub(super) async fn take_over(stage: &Stage<'_>) -> Result2 {
+pub(super) async fn take_over(stage: &Stage<'_>) -> Concluded {
     async fn act(by: &Side, id: &str) -> Result<String, Status> {
         let request = StartWorkflowExecutionRequest {
             namespace: by.client.options().namespace.clone(),
@@ -59,12 +59,12 @@ pub(super) async fn take_over(stage: &Stage<'_>) -> Result2 {
             ..StartWorkflowExecutionRequest::default()
         };
         by.service().start_workflow_execution(Request::new(request)).await?;
-        Ok("the id has a new run".to_owned())
+        Ok("starts a new run under the id".to_owned())
     }
     on_a_held_run!(stage, "take-over", act)
 }
 
-pub(super) async fn terminate(stage: &Stage<'_>) -> Result2 {
+pub(super) async fn terminate(stage: &Stage<'_>) -> Concluded {
     async fn act(by: &Side, id: &str) -> Result<String, Status> {
         let request = TerminateWorkflowExecutionRequest {
             namespace: by.client.options().namespace.clone(),
@@ -72,12 +72,12 @@ pub(super) async fn terminate(stage: &Stage<'_>) -> Result2 {
             ..TerminateWorkflowExecutionRequest::default()
         };
         by.service().terminate_workflow_execution(Request::new(request)).await?;
-        Ok("the run was terminated".to_owned())
+        Ok("terminates the run".to_owned())
     }
     on_a_held_run!(stage, "terminate", act)
 }
 
-pub(super) async fn cancel(stage: &Stage<'_>) -> Result2 {
+pub(super) async fn cancel(stage: &Stage<'_>) -> Concluded {
     async fn act(by: &Side, id: &str) -> Result<String, Status> {
         let request = RequestCancelWorkflowExecutionRequest {
             namespace: by.client.options().namespace.clone(),
@@ -86,12 +86,12 @@ pub(super) async fn cancel(stage: &Stage<'_>) -> Result2 {
             ..RequestCancelWorkflowExecutionRequest::default()
         };
         by.service().request_cancel_workflow_execution(Request::new(request)).await?;
-        Ok("the run was asked to end".to_owned())
+        Ok("asks the run to end".to_owned())
     }
     on_a_held_run!(stage, "cancel", act)
 }
 
-pub(super) async fn signal(stage: &Stage<'_>) -> Result2 {
+pub(super) async fn signal(stage: &Stage<'_>) -> Concluded {
     async fn act(by: &Side, id: &str) -> Result<String, Status> {
         // Not the signal that releases the run: the owner is to find it open.
         let request = SignalWorkflowExecutionRequest {
@@ -102,7 +102,7 @@ pub(super) async fn signal(stage: &Stage<'_>) -> Result2 {
             ..SignalWorkflowExecutionRequest::default()
         };
         by.service().signal_workflow_execution(Request::new(request)).await?;
-        Ok("the signal was taken".to_owned())
+        Ok("signals the run".to_owned())
     }
     on_a_held_run!(stage, "signal", act)
 }
@@ -114,14 +114,14 @@ async fn describe_run(by: &Side, id: &str) -> Result<String, Status> {
     };
     let answer = by.service().describe_workflow_execution(Request::new(request)).await?;
     let info = answer.into_inner().workflow_execution_info.unwrap_or_default();
-    Ok(format!("type {}", info.r#type.unwrap_or_default().name))
+    Ok(format!("sees a {}", info.r#type.unwrap_or_default().name))
 }
 
-pub(super) async fn describe(stage: &Stage<'_>) -> Result2 {
+pub(super) async fn describe(stage: &Stage<'_>) -> Concluded {
     on_a_held_run!(stage, "describe", describe_run)
 }
 
-pub(super) async fn history(stage: &Stage<'_>) -> Result2 {
+pub(super) async fn history(stage: &Stage<'_>) -> Concluded {
     let secret = stage.victim.secret();
     let act = async |by: &Side, id: &str| -> Result<String, Status> {
         let request = GetWorkflowExecutionHistoryRequest {
@@ -147,7 +147,7 @@ pub(super) async fn history(stage: &Stage<'_>) -> Result2 {
 }
 
 /// Attacks with an id that starts as the attacker's and would climb into the victim's.
-pub(super) async fn climb(stage: &Stage<'_>) -> Result2 {
+pub(super) async fn climb(stage: &Stage<'_>) -> Concluded {
     let id = stage.victim.hold("climb").await?.to_string();
     let climbing = format!("{}/../{id}", stage.attacker.org());
     let seen = observed(describe_run(stage.attacker, &climbing).await);

@@ -8,7 +8,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 };
 use tokio::time::sleep;
 
-use super::Result2;
+use super::Concluded;
 use super::act::{control, observed};
 use super::side::{Side, Stage};
 use crate::RunId;
@@ -50,20 +50,20 @@ fn some(found: u64, what: String) -> Result<String, Status> {
     if found == 0 { Err(Status::not_found("no rows")) } else { Ok(what) }
 }
 
-pub(super) async fn list(stage: &Stage<'_>) -> Result2 {
+pub(super) async fn list(stage: &Stage<'_>) -> Concluded {
     let victim = stage.victim;
     victim.hold("list").await?;
     // The owner first: once it sees its run, so could an attacker who got through.
     let own = || rows(victim, victim, format!("TaskQueue = '{}'", victim.queue()));
-    let owned = once_indexed(own).await.and_then(|n| some(n, format!("owner lists {n}")));
+    let owned = once_indexed(own).await.and_then(|n| some(n, format!("lists {n} runs")));
     let queue = stage.attacker.queue();
     let injected = format!("TaskQueue = '{queue}' OR TaskQueue != '{queue}'");
     let stolen = rows(stage.attacker, victim, injected).await;
-    let stolen = stolen.and_then(|n| some(n, format!("{n} rows of the victim")));
+    let stolen = stolen.and_then(|n| some(n, format!("lists {n} runs of the victim")));
     Ok((observed(stolen), control(owned)))
 }
 
-pub(super) async fn count(stage: &Stage<'_>) -> Result2 {
+pub(super) async fn count(stage: &Stage<'_>) -> Concluded {
     async fn counted(by: &Side, query: String) -> Result<u64, Status> {
         let namespace = by.client.options().namespace.clone();
         let request = CountWorkflowExecutionsRequest { namespace, query };
@@ -73,8 +73,9 @@ pub(super) async fn count(stage: &Stage<'_>) -> Result2 {
     let victim = stage.victim;
     victim.hold("count").await?;
     let own = || counted(victim, format!("TaskQueue = '{}'", victim.queue()));
-    let owned = once_indexed(own).await.and_then(|n| some(n, format!("owner counts {n}")));
-    let stolen = counted(stage.attacker, format!("TaskQueue != '{}'", stage.attacker.queue())).await;
+    let owned = once_indexed(own).await.and_then(|n| some(n, format!("counts {n} runs")));
+    let stolen =
+        counted(stage.attacker, format!("TaskQueue != '{}'", stage.attacker.queue())).await;
     let stolen = stolen.and_then(|n| some(n, format!("counts {n} runs of others")));
     Ok((observed(stolen), control(owned)))
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use temporal_client::Connection;
 use temporal_client::tonic::{Request, Status};
 use temporalio_common::protos::temporal::api::common::v1::WorkflowType;
 use temporalio_common::protos::temporal::api::enums::v1::TaskQueueType;
@@ -10,43 +11,45 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
     PollActivityTaskQueueRequest, StartWorkflowExecutionRequest, UpdateTaskQueueConfigRequest,
     update_task_queue_config_request::RateLimitUpdate,
 };
-use temporal_client::Connection;
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::act::{control, observed};
 use super::side::{Side, Stage};
-use super::{Observed, Result2};
+use super::{Concluded, Control, Observed};
 use crate::{Error, snapshot};
 
 /// How long the server may take to show a poller.
 const SHOWN: Duration = Duration::from_secs(10);
 
-pub(super) async fn start(stage: &Stage<'_>) -> Result2 {
-    async fn act(by: &Side, queue: String) -> Result<String, Status> {
+pub(super) async fn start(stage: &Stage<'_>) -> Concluded {
+    async fn act(by: &Side, id: String, queue: String) -> Result<String, Status> {
         let request = StartWorkflowExecutionRequest {
             namespace: by.client.options().namespace.clone(),
-            workflow_id: by.id("start"),
+            workflow_id: id,
             workflow_type: Some(WorkflowType { name: "cupel-canary-held".to_owned() }),
             task_queue: Some(TaskQueue { name: queue, ..TaskQueue::default() }),
             request_id: Uuid::new_v4().to_string(),
             ..StartWorkflowExecutionRequest::default()
         };
         by.service().start_workflow_execution(Request::new(request)).await?;
-        Ok("the run was put on the queue".to_owned())
+        Ok("puts a run on the queue".to_owned())
     }
-    let seen = observed(act(stage.attacker, stage.victim.queue()).await);
-    let seen = match (seen, stage.truth(&stage.attacker.id("start")).await?) {
+    // Each side under an id of its own, so that nothing but the queue is foreign.
+    let id = stage.attacker.id("start-there");
+    let seen = observed(act(stage.attacker, id.clone(), stage.victim.queue()).await);
+    let seen = match (seen, stage.truth(&id).await?) {
         (Observed::Refused(_), Some(now)) if now.queue == stage.victim.queue() => {
             Observed::reached("a run of the attacker is on the victim's queue")
         }
         (seen, _) => seen,
     };
-    Ok((seen, control(act(stage.victim, stage.victim.queue()).await)))
+    let id = stage.victim.id("start-here");
+    Ok((seen, control(act(stage.victim, id, stage.victim.queue()).await)))
 }
 
 /// Polls for activities under a name, until the server shows the poller or the poll is answered.
-pub(super) async fn poll(stage: &Stage<'_>) -> Result2 {
+pub(super) async fn poll(stage: &Stage<'_>) -> Concluded {
     let act = async |by: &Side| -> Result<Result<String, Status>, Error> {
         let identity = format!("{}/{}", by.org(), Uuid::new_v4().simple());
         let request = PollActivityTaskQueueRequest {
@@ -58,7 +61,7 @@ pub(super) async fn poll(stage: &Stage<'_>) -> Result2 {
         let mut service = by.service();
         let polled = service.poll_activity_task_queue(Request::new(request));
         tokio::select! {
-            answer = polled => Ok(answer.map(|_| "the poll was answered".to_owned())),
+            answer = polled => Ok(answer.map(|_| "is answered by the queue".to_owned())),
             shown = poller_shows(stage, &identity) => Ok(shown?),
         }
     };
@@ -66,10 +69,7 @@ pub(super) async fn poll(stage: &Stage<'_>) -> Result2 {
     Ok((seen, control(act(stage.victim).await?)))
 }
 
-async fn poller_shows(
-    stage: &Stage<'_>,
-    identity: &str,
-) -> Result<Result<String, Status>, Error> {
+async fn poller_shows(stage: &Stage<'_>, identity: &str) -> Result<Result<String, Status>, Error> {
     let deadline = Instant::now() + SHOWN;
     while Instant::now() < deadline {
         let queue = stage.victim.scoped.queue();
@@ -84,7 +84,7 @@ async fn poller_shows(
 
 /// Attacks with the setting that stops a queue. Its rightful owner is the service: no organization
 /// sets its own limits, so the control is the service's own call.
-pub(super) async fn pause(stage: &Stage<'_>) -> Result2 {
+pub(super) async fn pause(stage: &Stage<'_>) -> Concluded {
     let act = async |by: &Connection| -> Result<String, Status> {
         let request = UpdateTaskQueueConfigRequest {
             namespace: stage.queues.namespace().to_owned(),
@@ -97,7 +97,7 @@ pub(super) async fn pause(stage: &Stage<'_>) -> Result2 {
             ..UpdateTaskQueueConfigRequest::default()
         };
         by.workflow_service().update_task_queue_config(Request::new(request)).await?;
-        Ok("the queue is paused".to_owned())
+        Ok("pauses the queue".to_owned())
     };
     let standing = &stage.victim.scoped.lane().standing;
     let before = standing.limit().await?;
@@ -108,7 +108,10 @@ pub(super) async fn pause(stage: &Stage<'_>) -> Result2 {
         }
         seen => seen,
     };
-    let owned = act(stage.queues.server()).await.map(|_| "the service pauses it".to_owned());
+    let owned = match act(stage.queues.server()).await {
+        Ok(evidence) => Control::held(format!("the service {evidence}")),
+        Err(status) => Control::failed(format!("the service was answered {:?}", status.code())),
+    };
     standing.restore(&before).await?;
-    Ok((seen, control(owned)))
+    Ok((seen, owned))
 }

@@ -1,12 +1,10 @@
 //! Attacks by the code of workflows and activities.
 
-use cupel_tenant::{Control, Observed};
-
-use super::Result2;
 use super::side::Stage;
+use super::{Concluded, Control, Observed};
 use crate::canary::{Task, Told};
 
-pub(super) async fn child(stage: &Stage<'_>) -> Result2 {
+pub(super) async fn child(stage: &Stage<'_>) -> Concluded {
     let act = |id: String| Task::StartChild { queue: stage.victim.queue(), id };
     // The id in the victim's space, and what the fence makes of it.
     let id = stage.victim.id("child");
@@ -28,19 +26,19 @@ pub(super) async fn child(stage: &Stage<'_>) -> Result2 {
     let told = stage.victim.errand("child-control", act(id.clone())).await?;
     let there = stage.truth(&id).await?.is_some_and(|child| child.queue == stage.victim.queue());
     let held = there && matches!(told, Told::Done);
-    Ok((seen, Control::expect(held, "owner's child runs on its queue")))
+    Ok((seen, Control::expect(held, "owner starts a child on its queue")))
 }
 
-pub(super) async fn signal(stage: &Stage<'_>) -> Result2 {
+pub(super) async fn signal(stage: &Stage<'_>) -> Concluded {
     reach(stage, "signal-held", |id| Task::Signal { id }).await
 }
 
-pub(super) async fn terminate(stage: &Stage<'_>) -> Result2 {
+pub(super) async fn terminate(stage: &Stage<'_>) -> Concluded {
     reach(stage, "terminate-held", |id| Task::Terminate { id }).await
 }
 
 /// An errand that ends the victim's open run, if it gets through.
-async fn reach(stage: &Stage<'_>, name: &str, task: fn(String) -> Task) -> Result2 {
+async fn reach(stage: &Stage<'_>, name: &str, task: fn(String) -> Task) -> Concluded {
     let id = stage.victim.hold(name).await?.to_string();
     let errand = format!("{name}-errand");
     let told = stage.attacker.errand(&errand, task(id.clone())).await?;
@@ -52,5 +50,5 @@ async fn reach(stage: &Stage<'_>, name: &str, task: fn(String) -> Task) -> Resul
     };
     let told = stage.victim.errand(&errand, task(id)).await?;
     let held = matches!(told, Told::Done);
-    Ok((seen, Control::expect(held, "owner's code reaches its run")))
+    Ok((seen, Control::expect(held, "owner reaches its run from code")))
 }

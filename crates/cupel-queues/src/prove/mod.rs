@@ -20,10 +20,10 @@ use crate::{Error, TenantQueues};
 use side::{Side, Stage};
 
 /// What came of an attack, and of its control.
-type Result2 = Result<(Observed, Control), Error>;
+type Concluded = Result<(Observed, Control), Error>;
 
 /// An attack by the attacker of a stage on its victim.
-type Act = for<'a> fn(&'a Stage<'a>) -> BoxFuture<'a, Result2>;
+type Act = for<'a> fn(&'a Stage<'a>) -> BoxFuture<'a, Concluded>;
 
 /// Every attack, as it reads in a report.
 const ATTACKS: [(&str, Act); 15] = [

@@ -1,4 +1,9 @@
 //! The layer against a real Temporal server.
 
+mod audit;
+mod firewall;
+mod lifecycle;
 mod prove;
+mod refusals;
 mod server;
+mod work;
