@@ -70,7 +70,8 @@ impl ScopedKeys {
     }
 
     fn bound_to(&self, class: Class, id: DataKeyId) -> EncryptionContext {
-        EncryptionContext::of(self.keys.environment(), self.scope.org_id(), class, id)
+        let bind = self.keys.inner.guards.bind;
+        bind(self.keys.environment(), self.scope.org_id(), class, id)
     }
 
     async fn heed<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {

@@ -9,21 +9,31 @@ use crate::cache::{CacheLimits, DataKeys};
 use crate::cipher;
 use crate::context::canonical;
 use crate::envelope::Parsed;
-use crate::provider::{KeyAdmin, KeyAlias, KeyProvider, KeyState, OrgKey};
-use crate::{DataKey, Error, RecordContext, ScopedKeys};
+use crate::provider::{EncryptionContext, KeyAdmin, KeyAlias, KeyProvider, KeyState, OrgKey};
+use crate::{Class, DataKey, DataKeyId, Error, RecordContext, ScopedKeys};
 
 /// The client's own guards, as values: tests take one out and see the attack suite report the leak.
 /// Nothing outside tests makes other ones than the default.
 #[derive(Clone, Copy)]
 pub(crate) struct Guards {
+    pub(crate) owns: fn(&OrgId, &OrgKey) -> bool,
+    pub(crate) bind: fn(&str, &OrgId, Class, DataKeyId) -> EncryptionContext,
     pub(crate) write_place: fn(&str, &TenantScope, &RecordContext) -> Result<Vec<u8>, Error>,
-    pub(crate) open: fn(&Parsed<'_>, &DataKey, &[u8]) -> Result<Zeroizing<Vec<u8>>, Error>,
+    pub(crate) open: Open,
     pub(crate) purge: bool,
 }
 
+type Open = fn(&Parsed<'_>, &DataKey, &[u8]) -> Result<Zeroizing<Vec<u8>>, Error>;
+
 impl Default for Guards {
     fn default() -> Self {
-        Self { write_place: canonical, open: cipher::open, purge: true }
+        Self {
+            owns: |org, key| key.owner.as_ref() == Some(org),
+            bind: EncryptionContext::of,
+            write_place: canonical,
+            open: cipher::open,
+            purge: true,
+        }
     }
 }
 
@@ -122,7 +132,11 @@ impl TenantKeys {
     /// The key that an alias points to, in any state, if it was made for the alias' organization.
     pub(crate) async fn owned_key(&self, alias: &KeyAlias) -> Result<OrgKey, Error> {
         let key = self.inner.provider.describe(alias).await?;
-        if key.owner.as_ref() == Some(alias.org_id()) { Ok(key) } else { Err(Error::ForeignKey) }
+        if (self.inner.guards.owns)(alias.org_id(), &key) {
+            Ok(key)
+        } else {
+            Err(Error::ForeignKey)
+        }
     }
 
     /// Purges an organization's keys if the key service has taken its key away.

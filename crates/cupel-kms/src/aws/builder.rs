@@ -70,7 +70,8 @@ impl AwsKmsBuilder {
         let mut config = aws_sdk_kms::config::Builder::from(&shared);
         config.set_endpoint_url(endpoint.clone());
         let client = Client::from_conf(config.build());
-        let kms = AwsKms { client, region, endpoint: endpoint.map(without_secrets), exposed };
+        let kms =
+            AwsKms { client, region, endpoint: endpoint.as_deref().map(without_secrets), exposed };
         kms.health().await?;
         Ok(kms)
     }
@@ -98,8 +99,8 @@ fn exposed(endpoint: &str) -> Result<bool, Error> {
 }
 
 /// A URL as a report may show it.
-fn without_secrets(endpoint: String) -> String {
-    match Url::parse(&endpoint) {
+fn without_secrets(endpoint: &str) -> String {
+    match Url::parse(endpoint) {
         Ok(url) => url.origin().ascii_serialization(),
         Err(_) => String::new(),
     }
@@ -125,6 +126,6 @@ mod tests {
         for endpoint in ["kms", "ftp://kms", "http://"] {
             assert!(matches!(exposed(endpoint), Err(Error::InvalidEndpoint)), "{endpoint}");
         }
-        assert_eq!(without_secrets("http://user:secret@host:1/x".to_owned()), "http://host:1");
+        assert_eq!(without_secrets("http://user:secret@host:1/x"), "http://host:1");
     }
 }

@@ -32,9 +32,8 @@ pub(super) async fn unwrap_directly(stage: &Stage<'_>) -> Result<Attempt, Error>
     let own_key = stage.keys.key_of(attacker).await?.id;
     let foreign_key = stage.keys.key_of(victim).await?.id;
     let (header, _) = stage.foreign_header()?;
-    let bound = |org: &OrgId, class| {
-        EncryptionContext::of(stage.keys.environment(), org, class, header.data_key)
-    };
+    let bind = stage.keys.inner.guards.bind;
+    let bound = |org: &OrgId, class| bind(stage.keys.environment(), org, class, header.data_key);
     let (rightful, own) = (bound(victim, header.class), bound(attacker, header.class));
     let other_class = bound(victim, Class::StagingData);
     let none = EncryptionContext::none();

@@ -7,16 +7,26 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use crate::tenant_keys::Guards;
-use crate::{LocalKeyring, TenantKeys, Unlock};
+use crate::{EncryptionContext, KeyAdmin, KeyAlias, KeyProvider, LocalKeyring, TenantKeys, Unlock};
 
 async fn leaks(guards: Guards) -> (TempDir, Vec<&'static str>) {
+    leaks_of(guards, false).await
+}
+
+/// The attacks that leak; `one_key` puts both organizations on one key.
+async fn leaks_of(guards: Guards, one_key: bool) -> (TempDir, Vec<&'static str>) {
     let folder = tempfile::tempdir().unwrap();
     let unlock = Unlock::KeyFile(folder.path().join("key"));
     let keyring = LocalKeyring::open(folder.path().join("keyring"), unlock).await.unwrap();
-    let keys = TenantKeys::builder(keyring).production(false).guards(guards).build().unwrap();
+    let keys =
+        TenantKeys::builder(keyring.clone()).production(false).guards(guards).build().unwrap();
     let pair = OrgPair::new("acme".parse().unwrap(), "acme-b".parse().unwrap()).unwrap();
     for org in [pair.first(), pair.second()] {
         keys.provision(&OrgSpec::new(org.clone(), Tier::STANDARD)).await.unwrap();
+    }
+    if one_key {
+        let key = keyring.describe(&KeyAlias::of(pair.first())).await.unwrap().id;
+        keyring.point_alias(&KeyAlias::of(pair.second()), &key).await.unwrap();
     }
     let attempts = keys.prove(&pair).await.unwrap();
     let mut leaked: Vec<_> = attempts
@@ -52,6 +62,36 @@ async fn without_commitment_and_tag_bytes_can_be_exchanged() {
         "flip a bit of a sealed secret",
         "cut or extend a sealed secret",
         "move a secret to another record, field or class",
+    ] {
+        assert!(leaked.contains(&attack), "{attack:?} is not among {leaked:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_the_encryption_context_the_key_service_unwraps_for_anybody() {
+    let guards = Guards { bind: |_, _, _, _| EncryptionContext::none(), ..Guards::default() };
+    assert_eq!(leaks(guards).await.1, ["ask the key service to unwrap a foreign data key"]);
+}
+
+#[tokio::test]
+async fn without_the_owner_an_alias_leads_anywhere() {
+    let guards = Guards { owns: |_, _| true, ..Guards::default() };
+    assert_eq!(leaks(guards).await.1, ["point an own alias to a foreign key"]);
+}
+
+#[tokio::test]
+async fn one_key_for_all_and_no_binding_opens_everything() {
+    let guards = Guards {
+        owns: |_, _| true,
+        bind: |_, _, _, _| EncryptionContext::none(),
+        write_place: |_, _, _| Ok(b"anywhere".to_vec()),
+        ..Guards::default()
+    };
+    let (_folder, leaked) = leaks_of(guards, true).await;
+    for attack in [
+        "ask the key service to unwrap a foreign data key",
+        "open another organization's sealed credential",
+        "take a foreign data key from the shared cache",
     ] {
         assert!(leaked.contains(&attack), "{attack:?} is not among {leaked:?}");
     }
