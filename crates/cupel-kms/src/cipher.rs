@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     fn sealed(place: &[u8]) -> (DataKey, Sealed) {
-        let key = DataKey::new(Zeroizing::new([5; 32]));
+        let key = DataKey::new([5; 32]);
         let wrapped = WrappedKey::new(b"wrapped");
         let id = DataKeyId::random().unwrap();
         let sealer = Sealer { class: Class::StagingData, id, key: &key, wrapped: &wrapped };
@@ -133,7 +133,7 @@ mod tests {
         let (key, sealed) = sealed(b"place");
         assert_eq!(*try_open(sealed.as_bytes(), &key, b"place").unwrap(), b"hunter2");
         assert!(try_open(sealed.as_bytes(), &key, b"elsewhere").is_err());
-        let other = DataKey::new(Zeroizing::new([6; 32]));
+        let other = DataKey::new([6; 32]);
         assert!(try_open(sealed.as_bytes(), &other, b"place").is_err());
     }
 

@@ -12,8 +12,8 @@ pub struct DataKey(Zeroizing<[u8; 32]>);
 
 impl DataKey {
     /// Takes ownership of key material.
-    pub fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
-        Self(bytes)
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
     }
 
     /// Exposes the key material to a cipher.
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn secrets_are_not_printed() {
-        let key = DataKey::new(Zeroizing::new([0x41; 32]));
+        let key = DataKey::new([0x41; 32]);
         let text = Plaintext::new(Zeroizing::new(b"hunter2".to_vec()));
         assert_eq!(format!("{key:?} {text:?}"), "DataKey(..) Plaintext(..)");
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Class, DataKeyId, WrappedKey};
+use crate::{Class, DataKeyId, MAX_PLAINTEXT, WrappedKey};
 
 /// A sealed value: the bytes to store.
 ///
@@ -157,6 +157,9 @@ impl Header {
         if body.len() < TAG_LEN {
             return Err(InvalidSealed::Truncated);
         }
+        if body.len() > MAX_PLAINTEXT + TAG_LEN {
+            return Err(InvalidSealed::TooLong);
+        }
         let header_bytes = bytes.get(..bytes.len() - body.len()).ok_or(InvalidSealed::Truncated)?;
         let header = Self {
             class,
@@ -201,6 +204,10 @@ pub enum InvalidSealed {
     /// The suite is not allowed.
     #[error("the cipher suite is not one that is allowed")]
     Suite,
+
+    /// The value is longer than any that is sealed in one piece.
+    #[error("the value is longer than any that is sealed in one piece")]
+    TooLong,
 
     /// The value ends early.
     #[error("the value ends early")]
@@ -259,6 +266,12 @@ mod tests {
         refused_with(6, 6, InvalidSealed::Flags);
         refused_with(7, 9, InvalidSealed::Class);
         refused_with(88, 0xff, InvalidSealed::WrappedKey);
+    }
+
+    #[test]
+    fn what_is_longer_than_one_piece_is_refused() {
+        let bytes = [sample().as_slice(), &vec![0; MAX_PLAINTEXT]].concat();
+        assert_eq!(Sealed::parse(bytes).unwrap_err(), InvalidSealed::TooLong);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{DataKeySpec, Tag};
 use cupel_tenant::{Health, OrgId};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use crate::provider::{
     EncryptionContext, KeyAdmin, KeyAlias, KeyId, KeyProvider, KeyState, OrgKey,
@@ -73,7 +73,7 @@ fn data_key(plaintext: Option<Blob>) -> Result<DataKey, Error> {
     let mut bytes = plaintext.ok_or_else(missing)?.into_inner();
     let key: Result<[u8; 32], _> = bytes.as_slice().try_into();
     bytes.zeroize();
-    key.map(|key| DataKey::new(Zeroizing::new(key))).map_err(|_| missing())
+    key.map(DataKey::new).map_err(|_| missing())
 }
 
 /// Refuses the answer of another key than the one that was asked.

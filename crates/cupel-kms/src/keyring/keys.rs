@@ -148,7 +148,7 @@ impl Keys {
             &mut *body,
         )?;
         let wrapped = [id.as_bytes().as_slice(), &nonce, &body].concat();
-        Ok((DataKey::new(data_key), WrappedKey::new(wrapped)))
+        Ok((DataKey::new(*data_key), WrappedKey::new(wrapped)))
     }
 
     pub(super) fn unwrap_key(
@@ -170,7 +170,7 @@ impl Keys {
             .open_in_place(nonce, Aad::from(bound(id, context)), &mut body)
             .map_err(|_| Error::DoesNotOpen)?;
         let bytes: &[u8; 32] = (&*opened).try_into().map_err(|_| Error::DoesNotOpen)?;
-        Ok(DataKey::new(Zeroizing::new(*bytes)))
+        Ok(DataKey::new(*bytes))
     }
 
     fn find(&self, key: &KeyId) -> Result<&Key, Error> {

@@ -13,6 +13,9 @@ use crate::envelope::Header;
 use crate::{Credential, Error, RecordContext, ScopedKeys, Sealed, TenantKeys};
 
 /// Runs every attack in both directions.
+///
+/// A future dropped half-way may leave the victim suspended, or a stray alias: resuming undoes the
+/// one, erasing both.
 pub(crate) async fn run(keys: &TenantKeys, pair: &OrgPair) -> Result<Vec<Attempt>, Error> {
     let mut attempts = Vec::new();
     for (attacker, victim) in pair.directions() {

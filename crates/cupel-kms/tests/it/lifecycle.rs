@@ -11,6 +11,7 @@ on_both_services!(
     another_process_refuses_when_its_cached_keys_end,
     an_erased_organization_opens_nothing_and_the_other_still_works,
     erasing_twice_or_what_never_was_changes_nothing,
+    an_erasure_that_stopped_half_way_is_finished,
     an_alias_that_was_bent_is_refused_found_and_never_destroys_the_others_key,
     a_data_plane_cannot_administer,
 );
@@ -123,6 +124,24 @@ async fn erasing_twice_or_what_never_was_changes_nothing(service: impl Service) 
         let erasure = keys.erase(org).await?;
         assert!(erasure.items().is_empty() && erasure.is_complete(), "{erasure:?}");
     }
+    Ok(())
+}
+
+async fn an_erasure_that_stopped_half_way_is_finished(service: impl Service) -> TestResult {
+    let keys = keys_on(service.clone())?;
+    let pair = two_orgs(&keys).await?;
+    let key = service.describe(&KeyAlias::of(pair.first())).await?.id;
+    // The process died here: the key is going, and its alias still leads to it.
+    service.schedule_deletion(&key, 7).await?;
+    let org = keys.scoped(&scope(pair.first()));
+    assert!(matches!(org.seal(place(), b"hunter2").await, Err(Error::AwaitsDeletion)));
+    assert!(keys.provision(&spec(pair.first())).await.is_err());
+    assert!(keys.resume(pair.first()).await.is_err());
+    let found = keys.audit(pair.first()).await?;
+    assert_eq!(found.iter().map(|it| it.rule).collect::<Vec<_>>(), ["key-going"]);
+    let erasure = keys.erase(pair.first()).await?;
+    let items: Vec<_> = erasure.items().iter().map(ToString::to_string).collect();
+    assert_eq!((items, erasure.is_complete()), (vec!["1 aliases".to_owned()], true));
     Ok(())
 }
 
