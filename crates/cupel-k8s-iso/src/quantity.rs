@@ -48,13 +48,16 @@ impl Quantity {
     /// So many thousandths of a core, and at least one.
     pub(crate) fn cpu(millis: i128) -> Self {
         let millis = millis.max(1);
-        Self { text: format!("{millis}m"), millis }
+        let text =
+            if millis % 1000 == 0 { (millis / 1000).to_string() } else { format!("{millis}m") };
+        Self { text, millis }
     }
 
     /// So many thousandths of a byte, rounded down to MiB, and at least one MiB.
     pub(crate) fn memory(millis: i128) -> Self {
         let mib = (millis / (1000 << 20)).max(1);
-        Self { text: format!("{mib}Mi"), millis: mib * (1000 << 20) }
+        let text = if mib % 1024 == 0 { format!("{}Gi", mib / 1024) } else { format!("{mib}Mi") };
+        Self { text, millis: mib * (1000 << 20) }
     }
 }
 
@@ -150,6 +153,20 @@ mod tests {
         check("1Ki", Ok(1_024_000));
         check("1.5Gi", Ok(1_610_612_736_000));
         check("1k", Ok(1_000_000));
+    }
+
+    #[test]
+    fn what_is_computed_reads_back_as_the_same_amount() {
+        for quantity in [
+            Quantity::cpu(0),
+            Quantity::cpu(320),
+            Quantity::cpu(64_000),
+            Quantity::memory(0),
+            Quantity::memory(1000 << 30),
+            Quantity::memory(1500 << 20),
+        ] {
+            check(quantity.as_str(), Ok(quantity.millis()));
+        }
     }
 
     #[test]
