@@ -12,8 +12,15 @@ fn table<'a>(turn: &'a Turn<'_>) -> Option<&'a Relation> {
     turn.stage.tables.iter().find(|it| it.is_declared_of_orgs())
 }
 
-fn count(table: &Relation) -> String {
-    format!("SELECT count(*), pg_backend_pid()::bigint FROM {}", table.name.quoted())
+/// Counts the rows of every table, and asks on which connection.
+fn count(turn: &Turn<'_>) -> String {
+    let counts: Vec<String> = turn
+        .stage
+        .tables
+        .iter()
+        .map(|table| format!("(SELECT count(*) FROM {})", table.name.quoted()))
+        .collect();
+    format!("SELECT {}, pg_backend_pid()::bigint", counts.join(" + "))
 }
 
 async fn ask<'c>(
@@ -31,25 +38,29 @@ async fn begin(turn: &Turn<'_>, org: &cupel_tenant::OrgId) -> Result<TenantTx, E
 }
 
 pub(super) async fn after_commit(turn: &Turn<'_>) -> Seen {
-    let Some(table) = table(turn) else { return Ok(None) };
+    if turn.stage.tables.is_empty() {
+        return Ok(None);
+    }
     let mut tx = begin(turn, turn.victim).await?;
-    let (own, backend) = ask(&mut tx, count(table)).await?;
+    let (own, backend) = ask(&mut tx, count(turn)).await?;
     tx.commit().await?;
-    residue(turn, table, own, backend).await
+    residue(turn, own, backend).await
 }
 
 pub(super) async fn after_drop(turn: &Turn<'_>) -> Seen {
-    let Some(table) = table(turn) else { return Ok(None) };
+    if turn.stage.tables.is_empty() {
+        return Ok(None);
+    }
     let mut tx = begin(turn, turn.victim).await?;
-    let (own, backend) = ask(&mut tx, count(table)).await?;
+    let (own, backend) = ask(&mut tx, count(turn)).await?;
     drop(tx);
-    residue(turn, table, own, backend).await
+    residue(turn, own, backend).await
 }
 
 /// Reads on the pool of one connection as somebody who forgot to say for whom.
-async fn residue(turn: &Turn<'_>, table: &Relation, own: u64, backend: i64) -> Seen {
+async fn residue(turn: &Turn<'_>, own: u64, backend: i64) -> Seen {
     let mut conn = turn.stage.single.pool().acquire().await.map_err(Error::connect("app"))?;
-    let (rows, same) = ask(&mut *conn, count(table)).await?;
+    let (rows, same) = ask(&mut *conn, count(turn)).await?;
     let on = if same == backend { "the same connection" } else { "a new connection" };
     let observed = match rows {
         0 => Observed::refused(format!("0 rows on {on}")),
@@ -59,42 +70,54 @@ async fn residue(turn: &Turn<'_>, table: &Relation, own: u64, backend: i64) -> S
 }
 
 pub(super) async fn cursor(turn: &Turn<'_>) -> Seen {
-    left_behind(
-        turn,
-        |table| format!("DECLARE cupel_left CURSOR WITH HOLD FOR SELECT org_id FROM {table}"),
-        "FETCH ALL FROM cupel_left",
-    )
-    .await
+    let left = LeftBehind {
+        leave: "DECLARE {name} SCROLL CURSOR WITH HOLD FOR SELECT org_id FROM {table}",
+        own: "FETCH ALL FROM {name}",
+        take: "FETCH BACKWARD ALL FROM {name}",
+    };
+    left.attack(turn).await
 }
 
 pub(super) async fn prepared(turn: &Turn<'_>) -> Seen {
-    left_behind(
-        turn,
-        |table| format!("PREPARE cupel_left AS SELECT org_id FROM {table}"),
-        "EXECUTE cupel_left",
-    )
-    .await
+    let left = LeftBehind {
+        leave: "PREPARE {name} AS SELECT org_id FROM {table}",
+        own: "EXECUTE {name}",
+        take: "EXECUTE {name}",
+    };
+    left.attack(turn).await
 }
 
-/// The victim leaves something in its session, uses it, and gives the connection back. The next to
-/// borrow it must not find it.
-async fn left_behind(turn: &Turn<'_>, leave: impl Fn(&str) -> String, take: &'static str) -> Seen {
-    let Some(table) = table(turn) else { return Ok(None) };
-    let mut tx = begin(turn, turn.victim).await?;
-    let action = "an attack";
-    let left = leave(&table.name.quoted());
-    tx.execute(AssertSqlSafe(left)).await.map_err(Error::statement(action))?;
-    let own = tx.fetch_all(take).await.map_err(Error::statement(action))?.len();
-    tx.commit().await?;
-    let mut tx = begin(turn, turn.attacker).await?;
-    let observed = match tx.fetch_all(take).await {
-        // Even one that finds no row of the victim's found the victim's session.
-        Ok(rows) => Observed::reached(format!("found it, with {} rows", rows.len())),
-        Err(error) => match sqlstate(&error) {
-            Some(code) => Observed::refused(format!("refused: {}", meaning(&code))),
-            None => return Err(Error::statement(action)(error)),
-        },
-    };
-    tx.rollback().await?;
-    Ok(Some((observed, Control::expect(own > 0, format!("owner reads {own} from it")))))
+/// Something that outlives a transaction: how the victim leaves and uses it, how the attacker takes it.
+struct LeftBehind {
+    leave: &'static str,
+    own: &'static str,
+    take: &'static str,
+}
+
+impl LeftBehind {
+    /// The victim leaves it in its session and gives the connection back. The next to borrow it must
+    /// not find it.
+    async fn attack(&self, turn: &Turn<'_>) -> Seen {
+        let Some(table) = table(turn) else { return Ok(None) };
+        let sql = |text: &str| {
+            let name = format!("cupel_left_{}", turn.stage.only(turn.victim));
+            AssertSqlSafe(text.replace("{name}", &name).replace("{table}", &table.name.quoted()))
+        };
+        let failed = || Error::statement("an attack");
+        let mut tx = begin(turn, turn.victim).await?;
+        tx.execute(sql(self.leave)).await.map_err(failed())?;
+        let own = tx.fetch_all(sql(self.own)).await.map_err(failed())?.len();
+        tx.commit().await?;
+        let mut tx = begin(turn, turn.attacker).await?;
+        let observed = match tx.fetch_all(sql(self.take)).await {
+            // Even one that finds no row of the victim's found the victim's session.
+            Ok(rows) => Observed::reached(format!("found it, with {} rows", rows.len())),
+            Err(error) => match sqlstate(&error) {
+                Some(code) => Observed::refused(format!("refused: {}", meaning(&code))),
+                None => return Err(failed()(error)),
+            },
+        };
+        tx.rollback().await?;
+        Ok(Some((observed, Control::expect(own > 0, format!("owner reads {own} from it")))))
+    }
 }

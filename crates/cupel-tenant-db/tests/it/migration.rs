@@ -1,1 +1,94 @@
+use std::error::Error;
 
+use cupel_tenant::IsolationLayer;
+use cupel_tenant_db::{Migration, Table};
+
+use crate::bed::{Bed, SCHEMA, TestResult, as_role, assert_isolated, empty, migration, pair, sql};
+
+#[tokio::test]
+async fn a_second_run_changes_nothing() -> TestResult {
+    let bed = Bed::start().await?;
+    let run = || migration(&bed.owner_url, &bed.app_url, &bed.admin_url);
+    assert_eq!(run().run().await?.iter().collect::<Vec<_>>(), Vec::<&str>::new());
+    // What somebody took away is put back, and nothing else is touched.
+    bed.sql(
+        "DROP POLICY cupel_floor ON data_products; ALTER TABLE pipelines NO FORCE ROW LEVEL SECURITY;
+         GRANT TRUNCATE ON pipeline_runs TO cupel_app; REVOKE EXECUTE ON FUNCTION cupel.org_state() FROM cupel_app;
+         GRANT TEMPORARY ON DATABASE postgres TO PUBLIC",
+    )
+    .await?;
+    let changes = run().run().await?;
+    assert_eq!(
+        changes.iter().collect::<Vec<_>>(),
+        [
+            "installed schema cupel",
+            "isolated public.pipelines",
+            "isolated public.pipeline_runs",
+            "isolated public.data_products",
+        ]
+    );
+    assert!(run().run().await?.is_empty());
+    assert!(bed.db.audit(pair().first()).await?.is_empty());
+    assert_isolated(&bed.prove().await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn databases_of_one_server_are_migrated_at_the_same_time() -> TestResult {
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let owner = empty().await?;
+        sql(&owner, SCHEMA).await?;
+        running.spawn(async move {
+            let (app, admin) = (urls(&owner, "at_once_app"), urls(&owner, "at_once_admin"));
+            let (app, admin) = (app.ok_or("no URL")?, admin.ok_or("no URL")?);
+            migration(&owner, &app, &admin).run().await.map_err(|error| format!("{error:?}"))
+        });
+    }
+    while let Some(done) = running.join_next().await {
+        assert!(!done??.is_empty());
+    }
+    Ok(())
+}
+
+fn urls(owner: &str, role: &str) -> Option<String> {
+    as_role(owner, role).ok()
+}
+
+#[tokio::test]
+async fn a_rotated_password_is_set() -> TestResult {
+    let bed = Bed::start().await?;
+    let owner = bed.owner_url.clone();
+    let app = as_role(&owner, "rotated_app")?;
+    let run = |app: &str| Migration::new(&owner).app_url(app).tables(crate::bed::tables());
+    run(&app).run().await?;
+    let rotated = app.replace("rotated_app@", "it%27s%20new@");
+    let changes = run(&rotated).run().await?;
+    assert_eq!(changes.iter().collect::<Vec<_>>(), ["set the password of role rotated_app"]);
+    cupel_tenant_db::TenantDb::connect(&rotated).await?;
+    Ok(())
+}
+
+#[test]
+fn the_sql_is_rendered_without_a_database_and_without_passwords() -> Result<(), Box<dyn Error>> {
+    let migration = Migration::new("postgres://owner:secret0@db/cupel")
+        .app_url("postgres://cupel_app:secret1@db/cupel")
+        .admin_url("postgres://cupel_admin:secret2@db/cupel")
+        .tables([Table::workspace("pipeline_runs"), Table::global("plans")]);
+    let sql = migration.sql()?;
+    assert!(!sql.contains("secret"), "a password was rendered");
+    assert!(!format!("{migration:?}").contains("secret"));
+    insta::assert_snapshot!(sql);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_rendered_sql_can_be_applied_by_hand() -> TestResult {
+    let owner = empty().await?;
+    sql(&owner, SCHEMA).await?;
+    let (app, admin) = (as_role(&owner, "cupel_app")?, as_role(&owner, "cupel_admin")?);
+    // Twice: it is idempotent.
+    let text: &'static str = migration(&owner, &app, &admin).sql()?.leak();
+    sql(&owner, text).await?;
+    sql(&owner, text).await
+}

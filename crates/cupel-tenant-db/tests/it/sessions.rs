@@ -1,1 +1,48 @@
+//! What SQL leaves in a session does not reach the next borrower of its connection.
 
+use sqlx::Executor;
+
+use crate::bed::{Bed, TestResult, scope};
+
+#[tokio::test]
+async fn a_connection_with_residue_is_closed_and_a_clean_one_is_kept() -> TestResult {
+    let bed = Bed::with(1).await?;
+    for (residue, kept) in [
+        ("SELECT 1", true),
+        ("SET LOCAL app.current_org_id = 'globex'", true),
+        ("SELECT 1/0", true),
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", false),
+        ("PREPARE p AS SELECT 1", false),
+        ("LISTEN gossip", false),
+        ("SET app.current_org_id = 'globex'", false),
+        ("DEALLOCATE ALL; PREPARE sqlx_s_1 AS SELECT 2", false),
+    ] {
+        let mut tx = bed.db.begin(&scope("acme")).await?;
+        let before: i32 = pid(&mut tx).await?;
+        let failed = tx.execute(residue).await.is_err();
+        if failed {
+            drop(tx);
+        } else {
+            tx.commit().await?;
+        }
+        let mut tx = bed.db.begin(&scope("acme")).await?;
+        let after: i32 = pid(&mut tx).await?;
+        assert_eq!(before == after, kept, "{residue}");
+        tx.rollback().await?;
+    }
+    Ok(())
+}
+
+/// By the simple protocol, which needs no statement of its own in the session.
+async fn pid(tx: &mut cupel_tenant_db::TenantTx) -> Result<i32, sqlx::Error> {
+    use sqlx::Row;
+    tx.fetch_one("SELECT pg_backend_pid()").await?.try_get(0)
+}
+
+#[tokio::test]
+async fn temporary_tables_are_refused() -> TestResult {
+    let bed = Bed::with(1).await?;
+    let mut tx = bed.db.begin(&scope("acme")).await?;
+    assert!(tx.execute("CREATE TEMPORARY TABLE pipelines (id text)").await.is_err());
+    Ok(())
+}
