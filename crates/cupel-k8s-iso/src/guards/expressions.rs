@@ -51,12 +51,12 @@ fn is_platform(managers: &[String]) -> String {
 pub(super) fn namespaces(managers: &[String]) -> Vec<Rule> {
     let manager = is_manager(managers);
     let prefix = NamespaceName::PREFIX;
-    let new = "request.operation == 'DELETE'";
+    let deletion = "request.operation == 'DELETE'";
     vec![
         // Holds for us too: whose a namespace is follows from its name, which nobody can change.
         rule(
             format!(
-                "{new} || !has(object.metadata.labels) || !('{ORG_LABEL}' in object.metadata.labels) \
+                "{deletion} || !has(object.metadata.labels) || !('{ORG_LABEL}' in object.metadata.labels) \
                  || object.metadata.name == '{prefix}' + object.metadata.labels['{ORG_LABEL}']"
             ),
             "a namespace carries the organization id that its name says, or none",
@@ -64,7 +64,7 @@ pub(super) fn namespaces(managers: &[String]) -> Vec<Rule> {
         // Holds for us too, on every path but deletion.
         rule(
             format!(
-                "{new} || oldObject == null || !has(oldObject.metadata.labels) \
+                "{deletion} || oldObject == null || !has(oldObject.metadata.labels) \
                  || !('{ORG_LABEL}' in oldObject.metadata.labels) \
                  || (has(object.metadata.labels) && '{ORG_LABEL}' in object.metadata.labels)"
             ),
@@ -72,7 +72,7 @@ pub(super) fn namespaces(managers: &[String]) -> Vec<Rule> {
         ),
         rule(
             format!(
-                "{new} || {manager} || !has(object.metadata.labels) \
+                "{deletion} || {manager} || !has(object.metadata.labels) \
                  || object.metadata.labels.all(k, !{PROTECTED} \
                  || (oldObject != null && has(oldObject.metadata.labels) \
                  && k in oldObject.metadata.labels \
@@ -82,7 +82,7 @@ pub(super) fn namespaces(managers: &[String]) -> Vec<Rule> {
         ),
         rule(
             format!(
-                "{new} || {manager} || oldObject == null || !has(oldObject.metadata.labels) \
+                "{deletion} || {manager} || oldObject == null || !has(oldObject.metadata.labels) \
                  || oldObject.metadata.labels.all(k, !{PROTECTED} \
                  || (has(object.metadata.labels) && k in object.metadata.labels))"
             ),
@@ -91,8 +91,8 @@ pub(super) fn namespaces(managers: &[String]) -> Vec<Rule> {
         rule(
             format!(
                 "request.operation == 'UPDATE' || {manager} \
-                 || !request.name.startsWith('{prefix}') && (oldObject != null \
-                 || !object.metadata.name.startsWith('{prefix}'))"
+                 || !(oldObject == null ? object.metadata.name : oldObject.metadata.name)\
+                 .startsWith('{prefix}')"
             ),
             "namespaces of organizations are made and deleted by cupel's managers only",
         ),

@@ -3,13 +3,15 @@ use cupel_k8s_iso::{
     guards, render,
 };
 use cupel_tenant::{IsolationLayer, LayerErrorKind, OrgSpec, Tier};
-use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::json;
 
-use crate::bed::{Outcomes, admin, alone, blueprint, cluster, kubeconfig, pair, shared};
+use crate::bed::{
+    Outcomes, admin, alone, blueprint, cluster, kubeconfig, kubeconfig_of_default_account, pair,
+    shared,
+};
 
 async fn connect(kubeconfig: &str) -> Result<TenantCluster, Error> {
     TenantCluster::connect(ClusterConfig::from_text(kubeconfig), blueprint()).await
@@ -90,21 +92,7 @@ async fn a_namespace_of_somebody_else_is_never_taken_over() -> Outcomes {
 #[tokio::test]
 async fn an_account_without_rights_changes_nothing() -> Outcomes {
     let _shared = shared().await;
-    let accounts: Api<ServiceAccount> = Api::namespaced(admin().await?, "default");
-    let request = json!({
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "metadata": {},
-        "spec": { "audiences": [] },
-    });
-    let answer: TokenRequest =
-        accounts.create_subresource("token", "default", &PostParams::default(), &request).await?;
-    let mut config: serde_json::Value = serde_yaml_ng::from_str(kubeconfig().await?)?;
-    for user in config.pointer_mut("/users").unwrap().as_array_mut().unwrap() {
-        *user.pointer_mut("/user").unwrap() =
-            json!({ "token": answer.status.as_ref().unwrap().token });
-    }
-    let weak = connect(&config.to_string()).await?;
+    let weak = connect(&kubeconfig_of_default_account().await?).await?;
     assert_eq!(weak.username(), "system:serviceaccount:default:default");
     let pair = pair();
     let spec = OrgSpec::new(pair.first().clone(), Tier::STANDARD);

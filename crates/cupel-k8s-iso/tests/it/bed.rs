@@ -3,8 +3,12 @@ use std::error::Error;
 use cupel_k8s_iso::{Blueprint, ClusterConfig, ControlPlane, TenantCluster};
 use cupel_tenant::{Attempt, IsolationLayer, OrgPair, OrgSpec, Outcome, Tier};
 use cupel_testkit::Cluster;
-use kube::Client;
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client};
+use serde_json::json;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use uuid::Uuid;
 
@@ -34,9 +38,32 @@ pub(crate) async fn cluster() -> Result<TenantCluster, Box<dyn Error>> {
     Ok(TenantCluster::connect(config, blueprint()).await?)
 }
 
+/// A kubeconfig of an account that has no rights and is nobody's.
+pub(crate) async fn kubeconfig_of_default_account() -> Result<String, Box<dyn Error>> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(admin().await?, "default");
+    let request = json!({
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "metadata": {},
+        "spec": { "audiences": [] },
+    });
+    let answer: TokenRequest =
+        accounts.create_subresource("token", "default", &PostParams::default(), &request).await?;
+    let mut config: serde_json::Value = serde_yaml_ng::from_str(kubeconfig().await?)?;
+    for user in config.pointer_mut("/users").unwrap().as_array_mut().unwrap() {
+        *user.pointer_mut("/user").unwrap() =
+            json!({ "token": answer.status.as_ref().unwrap().token });
+    }
+    Ok(config.to_string())
+}
+
 /// A client of the cluster's administrator, for what an administrator can break.
 pub(crate) async fn admin() -> Result<Client, Box<dyn Error>> {
-    let kubeconfig = Kubeconfig::from_yaml(kubeconfig().await?)?;
+    client(kubeconfig().await?).await
+}
+
+pub(crate) async fn client(kubeconfig: &str) -> Result<Client, Box<dyn Error>> {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig)?;
     let options = KubeConfigOptions::default();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
     Ok(Client::try_from(config)?)

@@ -5,14 +5,17 @@ use cupel_tenant::{Changes, IsolationLayer, LayerErrorKind, OrgPair};
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
-use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota};
+use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota, ServiceAccount};
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::bed::{Outcomes, admin, alone, cluster, leaked, offboard, onboard, pair};
+use crate::bed::{
+    Outcomes, admin, alone, client, cluster, kubeconfig_of_default_account, leaked, offboard,
+    onboard, pair,
+};
 
 /// Every attack that a test has seen leak, by what was taken out.
 pub(crate) const ALL: [&[&str]; 8] =
@@ -251,6 +254,50 @@ async fn the_api_server_has_nothing_to_say_against_the_guards() -> Outcomes {
         assert!(Instant::now() < deadline, "only {} guards were checked", checked.len());
         tokio::task::yield_now().await;
     }
+}
+
+/// Somebody who may do everything and is no manager: what is not ours is not in their way.
+#[tokio::test]
+async fn what_is_not_ours_is_left_alone() -> Outcomes {
+    let _alone = alone().await;
+    let (cluster, pair) = (cluster().await?, pair());
+    onboard(&cluster, &pair).await?;
+    let bindings: Api<ClusterRoleBinding> = Api::all(admin().await?);
+    let theirs = json!({
+        "metadata": { "generateName": "theirs-" },
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "cluster-admin",
+        },
+        "subjects": [{ "kind": "ServiceAccount", "name": "default", "namespace": "default" }],
+    });
+    let made = bindings.create(&PostParams::default(), &serde_json::from_value(theirs)?).await?;
+    let client = client(&kubeconfig_of_default_account().await?).await?;
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+
+    let generated = json!({ "metadata": { "generateName": "team-", "labels": { "team": "x" } } });
+    let generated: Namespace = serde_json::from_value(generated)?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while let Err(refused) = namespaces.create(&dry_run, &generated).await {
+        assert!(Instant::now() < deadline, "{refused}");
+    }
+    let own = Patch::Merge(json!({ "metadata": { "labels": { "team": "x" } } }));
+    let name = format!("cupel-org-{}", pair.first());
+    namespaces.patch(&name, &PatchParams::default(), &own).await?;
+    let account = json!({ "metadata": { "generateName": "job-" } });
+    let accounts: Api<ServiceAccount> = Api::namespaced(client, &name);
+    accounts.create(&dry_run, &serde_json::from_value(account)?).await?;
+
+    // An organization's name is taken by managers only, however it comes about.
+    for name in [json!({ "name": "cupel-org-x" }), json!({ "generateName": "cupel-org-" })] {
+        let squat = serde_json::from_value(json!({ "metadata": name }))?;
+        let refused = namespaces.create(&dry_run, &squat).await;
+        assert!(matches!(refused, Err(kube::Error::Api(status)) if status.is_forbidden()));
+    }
+    bindings.delete(&made.metadata.name.unwrap(), &DeleteParams::default()).await?;
+    offboard(&cluster, &pair).await
 }
 
 #[tokio::test]
