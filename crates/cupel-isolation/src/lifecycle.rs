@@ -88,14 +88,16 @@ impl Isolation {
     /// [`Error::Unknown`]; [`Error::Residue`] if something was still found; [`Error::Layer`] if a
     /// layer could not do its part. In either case the organization stays `offboarding`: run it again.
     pub async fn offboard(&self, org: &OrgId) -> Result<Certificate, Error> {
-        let record = self.record(org).await?;
         let registry = self.registry()?;
-        if record.state != OrgState::Erased {
-            registry.set_state(org, OrgState::Offboarding).await?;
-        }
-        for layer in self.layer_list() {
-            self.tell(Step { layer: layer.name(), org, action: "suspending" });
-            layer.suspend(org).await?;
+        match self.record(org).await?.state {
+            OrgState::Active | OrgState::Suspended => {
+                self.suspend(org).await?;
+                registry.set_state(org, OrgState::Offboarding).await?;
+            }
+            // Nobody has entered yet, and a layer may hold nothing that it could suspend.
+            OrgState::Onboarding => registry.set_state(org, OrgState::Offboarding).await?,
+            // It was suspended before; what is left of the work is to erase, or to look once more.
+            _ => {}
         }
         let mut layers = Vec::new();
         for layer in self.layer_list().into_iter().rev() {

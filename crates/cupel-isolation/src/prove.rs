@@ -78,12 +78,10 @@ impl Isolation {
 
     async fn erase_canaries(&self, pair: &OrgPair) -> Result<(), Error> {
         let layers = self.layer_list();
-        future::try_join_all(layers.iter().map(|layer| async move {
-            for org in [pair.first(), pair.second()] {
-                self.tell(Step { layer: layer.name(), org, action: "erasing" });
-                layer.erase(org).await?;
-            }
-            Ok::<_, Error>(())
+        let work = layers.iter().flat_map(|layer| [(layer, pair.first()), (layer, pair.second())]);
+        future::try_join_all(work.map(|(layer, org)| async move {
+            self.tell(Step { layer: layer.name(), org, action: "erasing" });
+            layer.erase(org).await
         }))
         .await?;
         if let Some(registry) = &self.registry {

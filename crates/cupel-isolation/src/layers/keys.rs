@@ -16,17 +16,20 @@ pub(crate) async fn connect(config: &Config) -> Result<Option<TenantKeys>, Error
             remedy: "use 'aws-kms', or set environment = 'development'".to_owned(),
         });
     }
-    let connected = match open(section).await {
+    let connected = match open(section, production).await {
         Ok(builder) => builder.production(production).build(),
         Err(error) => Err(error),
     };
     connected.map(Some).map_err(|error| layers::connecting(LayerName::Keys, error.kind(), error))
 }
 
-async fn open(section: &KeysConfig) -> Result<TenantKeysBuilder, cupel_kms::Error> {
+async fn open(
+    section: &KeysConfig,
+    production: bool,
+) -> Result<TenantKeysBuilder, cupel_kms::Error> {
     match section {
         KeysConfig::AwsKms { region, endpoint, access_key_id, secret_access_key } => {
-            let mut builder = AwsKms::builder();
+            let mut builder = AwsKms::builder().allow_plaintext(!production);
             if let Some(region) = region {
                 builder = builder.region(region);
             }

@@ -59,11 +59,11 @@ async fn a_configuration_is_refused_by_the_rule_that_it_broke() -> TestResult {
         ),
         (format!("[keys]\nprovider = 'local-keyring'\npath = '{keyring}'"), "production"),
         ("[cache]\nurl = 'redis://cache.example:6379'".to_owned(), "rediss://"),
-        ("[queues]\naddress = 'http://temporal.example:7233'".to_owned(), "https://"),
+        ("[queues]\naddress = 'http://temporal.example:7233'".to_owned(), "use https"),
         (
             "[keys]\nprovider = 'aws-kms'\nregion = 'eu-west-1'\nendpoint = 'http://kms.example'"
                 .to_owned(),
-            "https://",
+            "use https",
         ),
     ];
     for (text, rule) in cases {
@@ -108,7 +108,7 @@ async fn credentials_and_roles_are_refused_before_anything_is_written() -> TestR
         ("wrong password", wrong.to_string(), "password"),
         ("superuser", superuser, "superuser"),
         ("BYPASSRLS", admin, "BYPASSRLS"),
-        ("no migrations", empty.to_string(), "cupel migrate"),
+        ("no migrations", empty.to_string(), "not migrated"),
     ] {
         let (_, said) = refused(&format!("[database]\nurl = '{url}'")).await?;
         assert!(said.contains(rule), "{what}: {said}");

@@ -19,8 +19,13 @@ pub(crate) async fn all_layers() -> Result<Config, Box<dyn Error>> {
 
 /// The same of some of the layers.
 pub(crate) async fn layers(names: &[&str]) -> Result<Config, Box<dyn Error>> {
+    layers_and(names, "").await
+}
+
+/// The same, with more sections.
+pub(crate) async fn layers_and(names: &[&str], more: &str) -> Result<Config, Box<dyn Error>> {
     let config = cupel_testkit::config(names).await?;
-    migrated(&config).await
+    migrated(&(config + "\n" + more)).await
 }
 
 async fn migrated(text: &str) -> Result<Config, Box<dyn Error>> {

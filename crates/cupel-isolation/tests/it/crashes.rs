@@ -40,7 +40,10 @@ async fn dropped_after<F: Future>(future: F, polls: usize) -> Option<F::Output> 
 
 #[tokio::test]
 async fn every_step_of_a_life_can_be_repeated() -> TestResult {
-    let config = bed::layers(&["database", "cache", "keys"]).await?;
+    let folder = tempfile::tempdir()?;
+    let keyring = folder.path().join("keyring");
+    let keys = format!("[keys]\nprovider = 'local-keyring'\npath = '{}'\n", keyring.display());
+    let config = bed::layers_and(&["database", "cache"], &keys).await?;
     let isolation = Isolation::connect(&config).await?;
     let mut deepest = 0;
     for polls in (1..).step_by(3) {

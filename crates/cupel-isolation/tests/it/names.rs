@@ -20,9 +20,10 @@ fn spaces() -> impl Strategy<Value = Option<WorkspaceId>> {
 proptest! {
     #[test]
     fn names_parse_back(org in orgs()) {
-        prop_assert_eq!(QueueName::of(&org).to_string().parse::<QueueName>()?.org_id(), &org);
-        prop_assert_eq!(NamespaceName::of(&org).to_string().parse::<NamespaceName>()?.org_id(), &org);
-        prop_assert_eq!(KeyAlias::of(&org).as_str().parse::<KeyAlias>()?.org_id(), &org);
+        let queue: QueueName = QueueName::of(&org).to_string().parse()?;
+        let namespace: NamespaceName = NamespaceName::of(&org).to_string().parse()?;
+        let alias: KeyAlias = KeyAlias::of(&org).as_str().parse()?;
+        prop_assert_eq!([queue.org_id(), namespace.org_id(), alias.org_id()], [&org, &org, &org]);
     }
 
     #[test]
@@ -48,7 +49,8 @@ proptest! {
             Key::new(&other, Namespace::Cache, tail.as_bytes()),
         ) {
             prop_assert_ne!(one.as_bytes(), other.as_bytes());
-            prop_assert_eq!(Key::parse(one.as_bytes())?.org_id(), &a);
+            let parsed = Key::parse(one.as_bytes())?;
+            prop_assert_eq!(parsed.org_id(), &a);
         }
     }
 

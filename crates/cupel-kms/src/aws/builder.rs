@@ -20,6 +20,7 @@ pub struct AwsKmsBuilder {
     region: Option<String>,
     endpoint: Option<String>,
     credentials: Option<(String, SecretString)>,
+    allow_plaintext: bool,
 }
 
 impl AwsKmsBuilder {
@@ -39,12 +40,17 @@ impl AwsKmsBuilder {
         Self { credentials: Some((access_key_id.into(), secret)), ..self }
     }
 
+    /// Whether an endpoint may be plain HTTP beyond this machine. `false` unless said otherwise.
+    pub fn allow_plaintext(self, allow_plaintext: bool) -> Self {
+        Self { allow_plaintext, ..self }
+    }
+
     /// Connects, and asks the service for a sign of life.
     ///
     /// # Errors
     ///
-    /// [`Error::Region`], [`Error::InvalidEndpoint`], [`Error::Unreachable`] or
-    /// [`Error::Credentials`].
+    /// [`Error::Region`], [`Error::InvalidEndpoint`] or [`Error::PlainEndpoint`] before anything is
+    /// sent; [`Error::Unreachable`] or [`Error::Credentials`].
     pub async fn connect(self) -> Result<AwsKms, Error> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
@@ -67,6 +73,9 @@ impl AwsKmsBuilder {
         let region = shared.region().ok_or(Error::Region)?.to_string();
         let endpoint = shared.endpoint_url().map(str::to_owned);
         let exposed = endpoint.as_deref().map(exposed).transpose()?.unwrap_or(false);
+        if exposed && !self.allow_plaintext {
+            return Err(Error::PlainEndpoint);
+        }
         let mut config = aws_sdk_kms::config::Builder::from(&shared);
         config.set_endpoint_url(endpoint.clone());
         let client = Client::from_conf(config.build());
