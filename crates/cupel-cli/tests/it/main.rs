@@ -45,14 +45,35 @@ fn binary() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_cupel"))
 }
 
-/// A configuration of the database, the cache and the keys, on servers of this machine.
-async fn config() -> Result<String, Box<dyn Error>> {
-    Ok(cupel_testkit::config(&["database", "cache", "keys"]).await?)
+/// Tables that a service would own, as the worked example of the database layer has them.
+const SCHEMA: &str = include_str!("../../../cupel-tenant-db/examples/pipelines/schema.sql");
+
+/// A configuration of the database, the cache and the keys, on servers of this machine; with tables that
+/// are yet to be migrated. And a connection that nothing holds off.
+async fn config() -> Result<(String, sqlx::PgPool), Box<dyn Error>> {
+    let config = cupel_testkit::config(&["database", "cache", "keys"]).await?;
+    let owner_url = config
+        .lines()
+        .find_map(|line| line.strip_prefix("owner_url = "))
+        .map(|url| url.trim_matches(['"', '\'']))
+        .ok_or("no owner_url")?;
+    let owner = sqlx::PgPool::connect(owner_url).await?;
+    sqlx::raw_sql(SCHEMA).execute(&owner).await?;
+    let tables = "
+[database.tables]
+pipelines = 'org'
+pipeline_runs = 'workspace'
+quality_results = 'workspace'
+component_libraries = 'shared'
+data_products = 'shared'
+";
+    Ok((config + tables, owner))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_organization_from_the_command_line() -> TestResult {
-    let place = Place::new(&config().await?)?;
+    let (config, _) = config().await?;
+    let place = Place::new(&config)?;
 
     let (code, printed) = place.json(&["migrate", "--print"])?;
     assert_eq!(code, Some(0));
@@ -99,17 +120,11 @@ async fn an_organization_from_the_command_line() -> TestResult {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leak_exits_with_one() -> TestResult {
-    let config = config().await?;
+    let (config, owner) = config().await?;
     let place = Place::new(&config)?;
     assert_eq!(place.run(&["migrate"])?.0, Some(0));
     assert_eq!(place.run(&["prove"])?.0, Some(0));
 
-    let owner_url = config
-        .lines()
-        .find_map(|line| line.strip_prefix("owner_url = "))
-        .map(|url| url.trim_matches(['"', '\'']))
-        .ok_or("no owner_url")?;
-    let owner = sqlx::PgPool::connect(owner_url).await?;
     sqlx::raw_sql(
         "CREATE TABLE open_to_all (org_id text NOT NULL, id text NOT NULL, PRIMARY KEY (org_id, id));
          GRANT SELECT, INSERT, UPDATE, DELETE ON open_to_all TO PUBLIC",
@@ -133,7 +148,7 @@ fn usage_errors_exit_with_two_and_name_the_rule() -> TestResult {
         (&["prove", "--format", "xml"], "possible values"),
         (&["prove"], "nothing is configured"),
         (&["list"], "no registry"),
-        (&["migrate"], "owner_url"),
+        (&["migrate"], "the database layer is not configured"),
         (&["doctor", "--config", "elsewhere.toml"], "elsewhere.toml"),
         (&["conquer"], "unrecognized subcommand"),
     ] {
