@@ -17,6 +17,7 @@ const QUOTA_DEADLINE: Duration = Duration::from_secs(30);
 
 impl TenantCluster {
     /// Makes the namespace of `spec` and everything in it, and returns what changed.
+    #[tracing::instrument(level = "debug", skip_all, fields(org = %spec.org_id()))]
     pub(crate) async fn apply(&self, spec: &OrgSpec) -> Result<Changes, Error> {
         let objects = render(spec, self.blueprint())?;
         self.require_manager()?;

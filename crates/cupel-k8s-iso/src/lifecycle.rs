@@ -76,6 +76,7 @@ impl TenantCluster {
 
     /// Refuses pods from now on, and ends those that run. Deployments and the like stay as they are,
     /// so that resuming brings back what ran.
+    #[tracing::instrument(level = "debug", skip_all, fields(%org))]
     async fn stop(&self, org: &OrgId) -> Result<(), Error> {
         self.require_manager()?;
         if self.own_namespace(org).await?.is_none() {
@@ -102,6 +103,7 @@ impl TenantCluster {
         Ok(())
     }
 
+    #[tracing::instrument(level = "debug", skip_all, fields(%org))]
     async fn restart(&self, org: &OrgId) -> Result<(), Error> {
         self.require_manager()?;
         if self.own_namespace(org).await?.is_none() {
@@ -122,6 +124,7 @@ impl TenantCluster {
     }
 
     /// Deletes the namespace, after its pods: while they run, its policies hold.
+    #[tracing::instrument(level = "debug", skip_all, fields(%org))]
     async fn delete(&self, org: &OrgId) -> Result<Erasure, Error> {
         self.require_manager()?;
         let name = NamespaceName::of(org);

@@ -9,3 +9,4 @@ mod lifecycle;
 mod names;
 mod prove;
 mod render;
+mod without;

@@ -1,7 +1,7 @@
 use cupel_tenant::IsolationLayer;
 
 use crate::bed::{Outcomes, cluster, offboard, onboard, pair, shared};
-use crate::guards::ALL;
+use crate::without::ALL;
 
 /// The API server writes this label itself; there is nothing to take out.
 const NEVER: [&str; 1] = ["take the name of the other's namespace"];
