@@ -1,33 +1,26 @@
 use std::collections::HashMap;
-use std::mem::ManuallyDrop;
+use std::mem;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use testcontainers::ContainerRequest;
 use testcontainers::GenericImage;
 use testcontainers::ImageExt;
 use testcontainers::bollard::models::PortBinding;
 use testcontainers::core::IntoContainerPort;
-use testcontainers::core::client::docker_client_instance;
 use testcontainers::runners::AsyncRunner;
-use tokio::runtime;
-use tokio::runtime::Runtime;
-use tokio::sync::OnceCell;
-use tokio::time;
 use uuid::Uuid;
 
 use crate::Error;
-use crate::Provider;
 use crate::Service;
 use crate::Settings;
+use crate::docker::ask;
+use crate::docker::engine;
 use crate::error::BoxError;
 use crate::images::Image;
 use crate::lifeline::Lifeline;
-
-/// How long an engine may take to say that it is there.
-const ENGINE_WITHIN: Duration = Duration::from_millis(900);
+use crate::reach::Reach;
 
 /// Removes a container once nobody holds the pipe: `sh -c SCRIPT container DOCKER NAME`.
 const REMOVE: &str = r#"read -r _; "$1" rm --force --volumes "$2""#;
@@ -70,8 +63,8 @@ pub(crate) struct Container {
     docker: PathBuf,
     name: String,
     image: String,
-    host: String,
-    ports: Vec<(u16, u16)>,
+    // Each port inside, and the `HOST:PORT` at which it is reached.
+    addresses: Vec<(u16, String)>,
 }
 
 impl Container {
@@ -81,7 +74,7 @@ impl Container {
         request: Request<'_>,
     ) -> Result<Option<Self>, Error> {
         let service = request.service;
-        let Some((image, docker, runtime)) = engine(service, settings).await? else {
+        let Some((docker, runtime)) = engine(settings).await? else {
             return if settings.wants_containers() {
                 Err(Error::NoEngine { service })
             } else {
@@ -89,28 +82,26 @@ impl Container {
             };
         };
 
+        let image = Image::of(service, settings);
         let (descriptor, described) = (image.descriptor(), image.descriptor());
         let name = format!("cupel-testkit-{}", Uuid::new_v4().simple());
-        let remote = settings.get("DOCKER_HOST").is_some_and(|host| !host.starts_with("unix:"));
         let ports = request.ports.to_vec();
-        let definition = define(&image, &name, request, remote);
+        let reach = Reach::of(settings, &docker).await;
+        let definition = define(&image, &name, request, &reach);
         // The lifeline is there before the container, and goes where it goes: whoever gives up in
         // between leaves nothing behind.
         let start = async move {
             let lifeline = lifeline(&docker, &name)?;
             // What testcontainers does on drop needs a runtime, which a shared server outlives;
             // the lifeline does it instead.
-            let started = ManuallyDrop::new(definition.start().await?);
-            let host = match started.get_host().await?.to_string() {
-                // Names are looked up as IPv6 first, and only IPv4 is published.
-                local if local == "localhost" => "127.0.0.1".to_owned(),
-                host => host,
-            };
-            let mut published = Vec::new();
+            mem::forget(definition.start().await?);
+            let mut addresses = Vec::new();
             for port in ports {
-                published.push((port, started.get_host_port_ipv4(port.tcp()).await?));
+                let published = ask(&docker, &["port", &name, &format!("{port}/tcp")]).await?;
+                let address = reach.choose(&published).await.ok_or("no port is published")?;
+                addresses.push((port, address));
             }
-            Ok(Self { lifeline, docker, name, image: described, host, ports: published })
+            Ok(Self { lifeline, docker, name, image: described, addresses })
         };
         let started: Result<Self, BoxError> = match runtime.spawn(start).await {
             Ok(started) => started,
@@ -136,25 +127,19 @@ impl Container {
 
     /// Returns the address, `HOST:PORT`, at which a port inside is published.
     pub(crate) fn address(&self, inside: u16) -> String {
-        let port = self.ports.iter().find(|(port, _)| *port == inside).map_or(0, |(_, at)| *at);
-        format!("{}:{port}", self.host)
+        let address = self.addresses.iter().find(|(port, _)| *port == inside);
+        address.map(|(_, address)| address.clone()).unwrap_or_default()
     }
 
     /// Runs a command inside and returns what it printed.
     pub(crate) async fn run(&self, command: &[&str]) -> Result<String, BoxError> {
-        let mut docker = tokio::process::Command::new(&self.docker);
-        let ran = docker.args(["exec", &self.name]).args(command).output().await?;
-        if !ran.status.success() {
-            return Err("a command failed inside the container".into());
-        }
-        Ok(String::from_utf8(ran.stdout)?)
+        ask(&self.docker, &[&["exec", &self.name], command].concat()).await
     }
 
     /// Returns whether the server ended by itself.
     pub(crate) async fn has_ended(&self) -> bool {
-        let mut docker = tokio::process::Command::new(&self.docker);
-        let asked = docker.args(["inspect", "--format={{.State.Running}}", &self.name]).output();
-        asked.await.is_ok_and(|answer| answer.stdout.trim_ascii() == b"false")
+        let question = ["inspect", "--format={{.State.Running}}", &self.name];
+        ask(&self.docker, &question).await.is_ok_and(|running| running == "false")
     }
 
     /// Returns the last lines of the server's log.
@@ -175,7 +160,7 @@ fn define(
     image: &Image,
     name: &str,
     request: Request<'_>,
-    remote: bool,
+    reach: &Reach,
 ) -> ContainerRequest<GenericImage> {
     let mut generic = GenericImage::new(&image.name, &image.tag);
     if let Some(entrypoint) = request.entrypoint {
@@ -194,69 +179,20 @@ fn define(
     if let Some((path, text)) = request.file {
         definition = definition.with_copy_to(path, text.as_bytes().to_vec());
     }
-    if remote {
+    if reach.publish.is_empty() {
         return definition;
     }
-    // On this machine nobody else needs to reach the server, so it is published on loopback only.
-    let bindings: HashMap<_, _> = request
-        .ports
-        .iter()
-        .map(|port| {
-            let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: None };
-            (format!("{port}/tcp"), Some(vec![binding]))
-        })
-        .collect();
+    let on = |address: &String| PortBinding { host_ip: Some(address.clone()), host_port: None };
+    let bindings: Vec<PortBinding> = reach.publish.iter().map(on).collect();
+    let ports = request.ports.iter().map(|port| (format!("{port}/tcp"), Some(bindings.clone())));
+    let ports: HashMap<_, _> = ports.collect();
     definition.with_host_config_modifier(move |host| {
         host.publish_all_ports = Some(false);
-        host.port_bindings = Some(bindings.clone());
+        host.port_bindings = Some(ports.clone());
     })
 }
 
 fn lifeline(docker: &Path, name: &str) -> Result<Lifeline, Error> {
     let mut shell = Command::new("sh");
     Lifeline::tie(shell.args(["-c", REMOVE, "container"]).arg(docker).arg(name))
-}
-
-/// Returns what a container is made with, if containers are allowed and an engine answers.
-async fn engine(
-    service: Service,
-    settings: &Settings,
-) -> Result<Option<(Image, PathBuf, &'static Runtime)>, Error> {
-    if !settings.allows(Provider::Container) {
-        return Ok(None);
-    }
-    let (Some(image), Some(docker)) = (Image::of(service, settings), settings.program("docker"))
-    else {
-        return Ok(None);
-    };
-    let runtime = runtime().await?;
-    let answers = runtime.spawn(engine_answers()).await.unwrap_or(false);
-    Ok(answers.then_some((image, docker, runtime)))
-}
-
-/// Returns whether the engine that testcontainers would ask is there.
-async fn engine_answers() -> bool {
-    let ping = async {
-        let engine = docker_client_instance().await.ok()?;
-        engine.ping().await.ok()
-    };
-    matches!(time::timeout(ENGINE_WITHIN, ping).await, Ok(Some(_)))
-}
-
-/// Returns the runtime of everything that talks to the engine.
-///
-/// Connections to it outlive the test that opened them, and each test has a runtime of its own,
-/// which ends with it.
-async fn runtime() -> Result<&'static Runtime, Error> {
-    static RUNTIME: OnceCell<Runtime> = OnceCell::const_new();
-    RUNTIME
-        .get_or_try_init(|| async {
-            runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .thread_name("cupel-testkit")
-                .enable_all()
-                .build()
-                .map_err(Error::machine("start a thread to talk to Docker"))
-        })
-        .await
 }

@@ -18,6 +18,9 @@ use crate::running::Running;
 /// idle machine; the rest is for busy ones.
 pub(crate) const READY_WITHIN: Duration = Duration::from_secs(90);
 
+/// How long one answer may take: a connection that is accepted too early is never answered.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
 /// How often a server is asked.
 const EVERY: Duration = Duration::from_millis(25);
 
@@ -45,7 +48,7 @@ where
 {
     let deadline = Instant::now() + READY_WITHIN;
     loop {
-        let answer = time::timeout_at(deadline, ask()).await;
+        let answer = time::timeout(ANSWER_WITHIN, ask()).await;
         if matches!(answer, Ok(Ok(()))) {
             return Ok(());
         }

@@ -76,7 +76,7 @@ fn folder() -> Result<tempfile::TempDir, Box<dyn Error>> {
 #[tokio::test]
 async fn servers_end_with_a_process_that_is_killed() -> TestResult {
     let folder = folder()?;
-    let mut holder = Holder::start(folder.path(), &["postgres", "redis", "kms"]).await?;
+    let mut holder = Holder::start(folder.path(), &["postgres", "redis"]).await?;
     holder.process.kill().await?; // SIGKILL: nothing in that process runs any more
     gone(&holder.places, folder.path()).await
 }
