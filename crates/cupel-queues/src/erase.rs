@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use cupel_tenant::{Erasure, OrgId};
@@ -6,15 +7,18 @@ use temporal_client::tonic::{Code, Request};
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     DeleteWorkflowExecutionRequest, ListWorkflowExecutionsRequest,
-    TerminateWorkflowExecutionRequest,
 };
 use tokio::time::sleep;
 
 use crate::standing::FRESH;
-use crate::{Error, QueueName, RunId, RunStatus, TenantQueues};
+use crate::{Error, QueueName, RunId, TenantQueues};
 
 /// How long deleting may take before what is left is reported.
-const PATIENCE: Duration = Duration::from_secs(60);
+///
+/// A run that is open is gone at once. One that has ended is deleted once the server has noted its
+/// end as processed, which it does every `history.transferProcessorUpdateAckInterval`: 30 s by
+/// default.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long nothing must show before a queue counts as empty. Runs are indexed after the fact, and
 /// another process may start runs for [`FRESH`] after a suspension.
@@ -22,6 +26,9 @@ const QUIET: Duration = FRESH.saturating_add(Duration::from_millis(500));
 
 /// How often the list is read meanwhile.
 const PACE: Duration = Duration::from_millis(250);
+
+/// How long to wait before a run that still shows is deleted again.
+const AGAIN: Duration = Duration::from_secs(45);
 
 /// How many runs are deleted at the same time.
 const AT_ONCE: usize = 16;
@@ -32,7 +39,6 @@ const PAGE: i32 = 500;
 struct Row {
     id: String,
     run: String,
-    status: RunStatus,
 }
 
 impl Row {
@@ -45,34 +51,32 @@ impl Row {
 
 /// Ends and deletes every run of `org`. The organization is suspended already.
 pub(crate) async fn runs(queues: &TenantQueues, org: &OrgId) -> Result<Erasure, Error> {
-    let mut erasure = Erasure::none();
-    let mut deleted = std::collections::HashSet::new();
+    let mut asked: HashMap<String, Instant> = HashMap::new();
     let deadline = Instant::now() + PATIENCE;
     let mut empty_since = None;
     let left = loop {
         let (foreign, rows): (Vec<Row>, Vec<Row>) =
             list(queues, org).await?.into_iter().partition(|row| row.is_foreign_to(org));
-        if rows.is_empty() {
-            if empty_since.get_or_insert_with(Instant::now).elapsed() >= QUIET {
-                break foreign.len();
-            }
-        } else {
+        if !rows.is_empty() {
             empty_since = None;
+        } else if empty_since.get_or_insert_with(Instant::now).elapsed() >= QUIET {
+            break foreign.len();
         }
         if Instant::now() > deadline {
             break foreign.len() + rows.len();
         }
-        let results: Vec<Result<String, Error>> = futures::stream::iter(rows)
-            .map(|row| delete(queues, row))
-            .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
-        for run in results {
-            deleted.insert(run?);
+        let due = rows
+            .into_iter()
+            .filter(|row| asked.get(&row.run).is_none_or(|when| when.elapsed() >= AGAIN));
+        let deletions: Vec<_> = due.map(|row| delete(queues, row)).collect();
+        let mut deletions = futures::stream::iter(deletions).buffer_unordered(AT_ONCE);
+        while let Some(run) = deletions.next().await {
+            asked.insert(run?, Instant::now());
         }
         sleep(PACE).await;
     };
-    erasure.erased("runs", deleted.len().try_into().unwrap_or(u64::MAX));
+    let mut erasure = Erasure::none();
+    erasure.erased("runs", asked.len().saturating_sub(left).try_into().unwrap_or(u64::MAX));
     erasure.left("runs", left.try_into().unwrap_or(u64::MAX));
     Ok(erasure)
 }
@@ -89,32 +93,22 @@ async fn list(queues: &TenantQueues, org: &OrgId) -> Result<Vec<Row>, Error> {
     let answer = service.list_workflow_executions(Request::new(request)).await?.into_inner();
     let rows = answer.executions.into_iter().filter_map(|row| {
         let WorkflowExecution { workflow_id: id, run_id: run } = row.execution?;
-        Some(Row { id, run, status: RunStatus::from_wire(row.status) })
+        Some(Row { id, run })
     });
     Ok(rows.collect())
 }
 
-/// Ends one run if it is open, and deletes it. One that is gone already is as good.
+/// Has the server delete one run, and returns which. A run that is open is terminated by that; one
+/// that is gone already is as good.
 async fn delete(queues: &TenantQueues, row: Row) -> Result<String, Error> {
-    let mut service = queues.server().workflow_service();
-    let execution =
-        Some(WorkflowExecution { workflow_id: row.id.clone(), run_id: row.run.clone() });
-    if row.status.is_open() {
-        let request = TerminateWorkflowExecutionRequest {
-            namespace: queues.namespace().to_owned(),
-            workflow_execution: execution.clone(),
-            reason: "the organization is erased".to_owned(),
-            ..TerminateWorkflowExecutionRequest::default()
-        };
-        match service.terminate_workflow_execution(Request::new(request)).await {
-            Err(status) if status.code() != Code::NotFound => return Err(status.into()),
-            _ => {}
-        }
-    }
     let request = DeleteWorkflowExecutionRequest {
         namespace: queues.namespace().to_owned(),
-        workflow_execution: execution,
+        workflow_execution: Some(WorkflowExecution {
+            workflow_id: row.id,
+            run_id: row.run.clone(),
+        }),
     };
+    let mut service = queues.server().workflow_service();
     match service.delete_workflow_execution(Request::new(request)).await {
         Err(status) if status.code() != Code::NotFound => Err(status.into()),
         _ => Ok(row.run),

@@ -256,9 +256,11 @@ fn run(
                 }
             }
         };
-        // The SDK leaves ended workers in the registry, which would go on sending their heartbeats
-        // and never be freed. It is an error only if there is nothing left to remove.
-        let _ = registry.finalize_unregister(key);
+        // The SDK leaves ended workers in the registry, which goes on sending their heartbeats and
+        // never frees them.
+        if let Err(error) = registry.finalize_unregister(key) {
+            tracing::warn!(%error, "an ended worker stays in the registry of its connection");
+        }
         ended.map_err(Error::worker)
     })
 }

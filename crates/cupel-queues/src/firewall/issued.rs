@@ -3,10 +3,10 @@ use std::sync::{Mutex, PoisonError};
 
 /// The page tokens that the server gave to one organization.
 ///
-/// A page token holds the server's own address of a run's history, unsigned, and the server does not
-/// compare it with the run that the request names. So a token is passed on only if this organization
-/// was given it. The last [`Issued::CAPACITY`] are remembered; reading a history for so long that
-/// its token is forgotten means starting again.
+/// A page token holds the server's own address of a history, and is not signed. The server refuses one
+/// whose run is not a run of the workflow that the request names (Temporal 1.32.0), and looks no
+/// further. So a token passes here only if this organization was given it. The last
+/// [`Issued::CAPACITY`] are remembered; a reader so slow that its token is forgotten starts again.
 #[derive(Debug, Default)]
 pub(crate) struct Issued(Mutex<Memory>);
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use cupel_queues::danger;
-use cupel_tenant::TenantScope;
+use cupel_tenant::{OrgId, TenantScope};
 use temporal_client::tonic::{Code, Request};
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::operatorservice::v1::ListSearchAttributesRequest;
@@ -16,6 +16,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 };
 
 use crate::server;
+use crate::work::Door;
 
 type Tested = Result<(), Box<dyn Error>>;
 
@@ -107,5 +108,35 @@ async fn what_names_another_organization_is_refused() -> Tested {
             ..GetWorkflowExecutionHistoryRequest::default()
         });
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_is_read_page_by_page_by_its_owner_only() -> Tested {
+    let queues = server::queues().await?;
+    let (owner, other) = (server::org(), server::org());
+    let tenant = |org: &OrgId| queues.scoped(&TenantScope::org(org.clone()));
+    let page = async |org: &OrgId, token: Vec<u8>| -> Result<Vec<u8>, Box<dyn Error>> {
+        let request = GetWorkflowExecutionHistoryRequest {
+            namespace: queues.namespace().to_owned(),
+            execution: Some(WorkflowExecution {
+                workflow_id: format!("{org}/nightly"),
+                ..WorkflowExecution::default()
+            }),
+            maximum_page_size: 1,
+            next_page_token: token,
+            ..GetWorkflowExecutionHistoryRequest::default()
+        };
+        let mut service = danger::client(&tenant(org)).await?.connection().workflow_service();
+        let answer = service.get_workflow_execution_history(Request::new(request)).await?;
+        Ok(answer.into_inner().next_page_token)
+    };
+    for org in [&owner, &other] {
+        tenant(org).start(Door::run, "nightly", ()).await?;
+    }
+    let token = page(&owner, Vec::new()).await?;
+    assert!(!token.is_empty());
+    page(&owner, token.clone()).await?;
+    assert!(page(&other, token).await.is_err(), "a page token of another organization is taken");
     Ok(())
 }

@@ -15,7 +15,8 @@ use temporalio_common::UntypedWorkflow;
 use temporalio_macros::{activities, workflow, workflow_methods};
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use temporalio_sdk::{
-    ActivityOptions, ChildWorkflowOptions, SyncWorkflowContext, WorkflowContext, WorkflowResult,
+    ActivityOptions, ChildWorkflowOptions, SyncWorkflowContext, WorkflowContext,
+    WorkflowContextView, WorkflowResult,
 };
 
 use crate::server;
@@ -75,6 +76,11 @@ impl Door {
     #[signal]
     pub(crate) fn open(&mut self, _: &mut SyncWorkflowContext<Self>, _: ()) {
         self.open = true;
+    }
+
+    #[query]
+    pub(crate) fn is_open(&self, _: &WorkflowContextView, _: ()) -> bool {
+        self.open
     }
 }
 
@@ -240,10 +246,9 @@ async fn a_run_is_described_signalled_cancelled_and_terminated_by_its_name() -> 
     let memo = handle.describe(WorkflowDescribeOptions::default()).await?.memo();
     assert_eq!(memo.get::<String>("cupel-workspace")?.as_deref(), Some("analytics"));
     assert_eq!(memo.get::<String>("cupel-actor")?.as_deref(), Some("alice"));
-    client
-        .get_workflow_handle::<door::Run>(run.id().to_string())
-        .signal(Door::open, (), Default::default())
-        .await?;
+    let door = client.get_workflow_handle::<door::Run>(run.id().to_string());
+    assert!(!door.query(Door::is_open, (), Default::default()).await?);
+    door.signal(Door::open, (), Default::default()).await?;
     assert_eq!(run.result().await?, "open");
 
     let run = tenant.start(Door::run, "door", ()).await?;
