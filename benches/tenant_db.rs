@@ -115,7 +115,9 @@ impl Bench {
             ours.add(self.round(Side::Ours, tasks).await?)?;
             baseline.add(self.round(Side::Baseline, tasks).await?)?;
         }
-        let micros = |it: &Histogram<u64>| Duration::from_nanos(it.value_at_quantile(0.5)).as_secs_f64() * 1e6;
+        let micros = |it: &Histogram<u64>| {
+            Duration::from_nanos(it.value_at_quantile(0.5)).as_secs_f64() * 1e6
+        };
         Ok(Measure::new(name, micros(&ours), micros(&baseline), "µs", GOAL))
     }
 

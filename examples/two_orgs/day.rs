@@ -94,15 +94,14 @@ async fn credential(tenant: &Tenant) -> Result<String, Box<dyn Error>> {
 async fn runs(isolation: &Isolation, tenant: &Tenant) -> Result<usize, Box<dyn Error>> {
     let org = tenant.scope().org_id();
     let worker = isolation
-        .worker(org, |work| {
-            work.register_activities(Steps).register_workflow::<PipelineRun>()
-        })
+        .worker(org, |work| work.register_activities(Steps).register_workflow::<PipelineRun>())
         .await?;
     let queues = tenant.queues()?;
     let done = future::try_join_all((0..RUNS).map(|n| {
         let queues = &queues;
         async move {
-            let run = queues.start(PipelineRun::run, &format!("nightly/{n}"), format!("t{n}")).await?;
+            let run =
+                queues.start(PipelineRun::run, &format!("nightly/{n}"), format!("t{n}")).await?;
             run.result().await
         }
     }))

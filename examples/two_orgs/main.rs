@@ -36,12 +36,7 @@ async fn main() -> ExitCode {
     match run(args.format).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                eprintln!("  because: {error}");
-                cause = error.source();
-            }
+            eprintln!("error: {}", report::chain(error.as_ref()).join("\n  because: "));
             ExitCode::from(2)
         }
     }
@@ -76,7 +71,9 @@ async fn run(format: Format) -> Result<ExitCode, Box<dyn Error>> {
         Format::Json => {
             let mut json = report::proof_json(&proof);
             // Of the whole demonstration, not of the attacks alone.
-            json["seconds"] = begun.elapsed().as_secs_f64().into();
+            if let Some(fields) = json.as_object_mut() {
+                fields.insert("seconds".to_owned(), begun.elapsed().as_secs_f64().into());
+            }
             println!("{json:#}");
         }
     }

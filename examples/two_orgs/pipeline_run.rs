@@ -13,7 +13,10 @@ pub(crate) struct Steps;
 impl Steps {
     /// Loads the rows of one table, and says how many.
     #[activity]
-    pub(crate) async fn load(_context: ActivityContext, table: String) -> Result<u64, ActivityError> {
+    pub(crate) async fn load(
+        _context: ActivityContext,
+        table: String,
+    ) -> Result<u64, ActivityError> {
         Ok(table.len() as u64 * 100)
     }
 }
@@ -27,7 +30,10 @@ pub(crate) struct PipelineRun;
 impl PipelineRun {
     /// Loads one table.
     #[run]
-    pub(crate) async fn run(context: &mut WorkflowContext<Self>, table: String) -> WorkflowResult<u64> {
+    pub(crate) async fn run(
+        context: &mut WorkflowContext<Self>,
+        table: String,
+    ) -> WorkflowResult<u64> {
         let within = ActivityOptions::start_to_close_timeout(Duration::from_secs(10));
         Ok(context.execute_activity(Steps::load, table, within).await?)
     }

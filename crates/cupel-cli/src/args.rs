@@ -16,7 +16,13 @@ use cupel_isolation::{OrgId, Tier};
 pub(crate) struct Args {
     /// The configuration file. Every key can be overridden by the environment, as
     /// CUPEL_DATABASE__URL. Without the file the environment alone counts.
-    #[arg(long, global = true, env = "CUPEL_CONFIG", value_name = "FILE", default_value = "cupel.toml")]
+    #[arg(
+        long,
+        global = true,
+        env = "CUPEL_CONFIG",
+        value_name = "FILE",
+        default_value = "cupel.toml"
+    )]
     pub(crate) config: PathBuf,
 
     /// Text for readers, or JSON on standard output and nothing else there.

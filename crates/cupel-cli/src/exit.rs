@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use cupel_isolation::report;
+
 /// Isolation held, or the work is done.
 pub(crate) const HELD: u8 = 0;
 /// A leak, or a control that failed.
@@ -12,11 +14,7 @@ pub(crate) const UNUSABLE: u8 = 2;
 
 /// Prints an error with its causes, and returns the code for it.
 pub(crate) fn explain(error: &(dyn Error + 'static)) -> ExitCode {
-    anstream::eprintln!("error: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        anstream::eprintln!("  because: {error}");
-        cause = error.source();
-    }
+    let said = report::chain(error);
+    anstream::eprintln!("error: {}", said.join("\n  because: "));
     ExitCode::from(UNUSABLE)
 }

@@ -58,7 +58,9 @@ impl IsolationBuilder {
 
 impl std::fmt::Debug for IsolationBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IsolationBuilder").field("environment", &self.environment).finish_non_exhaustive()
+        f.debug_struct("IsolationBuilder")
+            .field("environment", &self.environment)
+            .finish_non_exhaustive()
     }
 }
 

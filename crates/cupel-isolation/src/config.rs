@@ -100,8 +100,11 @@ impl Config {
     }
 
     fn extract(figment: Figment, path: Option<&Path>) -> Result<Self, Error> {
-        figment.merge(Env::prefixed("CUPEL_").split("__")).extract().map_err(|source| {
-            Error::Config { path: path.map(Path::to_owned), source: Box::new(source) }
+        // CUPEL_CONFIG names the file, for the command.
+        let environment = Env::prefixed("CUPEL_").ignore(&["config"]).split("__");
+        figment.merge(environment).extract().map_err(|source| Error::Config {
+            path: path.map(Path::to_owned),
+            source: Box::new(source),
         })
     }
 }

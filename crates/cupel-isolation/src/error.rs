@@ -48,8 +48,8 @@ pub enum Error {
     },
 
     /// A layer could not do its part. The cause is the layer's own error.
-    #[error("the {} layer could not do its part", .0.layer())]
-    Layer(#[source] LayerError),
+    #[error(transparent)]
+    Layer(LayerError),
 
     /// There is no registry of organizations.
     #[error(

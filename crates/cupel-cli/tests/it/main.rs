@@ -36,7 +36,8 @@ impl Place {
     /// Runs it with `--format json`; returns the exit code and what was printed.
     fn json(&self, args: &[&str]) -> Result<(Option<i32>, Value), Box<dyn Error>> {
         let (code, stdout, stderr) = self.run(&[args, &["--format", "json"]].concat())?;
-        let value = serde_json::from_str(&stdout).map_err(|error| format!("{error}: {stdout}{stderr}"))?;
+        let value =
+            serde_json::from_str(&stdout).map_err(|error| format!("{error}: {stdout}{stderr}"))?;
         Ok((code, value))
     }
 }

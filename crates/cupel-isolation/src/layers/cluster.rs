@@ -18,9 +18,7 @@ pub(crate) async fn connect(config: &Config) -> Result<Option<TenantCluster>, Er
         place = place.context(context);
     }
     let connected = TenantCluster::connect(place, blueprint(config)?).await;
-    connected
-        .map(Some)
-        .map_err(|error| layers::connecting(LayerName::Cluster, error.kind(), error))
+    connected.map(Some).map_err(|error| layers::connecting(LayerName::Cluster, error.kind(), error))
 }
 
 /// What the configuration says of namespaces. Needs no cluster.
@@ -45,11 +43,8 @@ pub(crate) fn blueprint(config: &Config) -> Result<Blueprint, Error> {
 
 fn limits(tier: &Tier, section: &TierConfig) -> Result<TierLimits, InvalidQuantity> {
     let parse = |it: &ResourceConfig| Resources::parse(&it.cpu, &it.memory);
-    let base = if *tier == Tier::ENTERPRISE {
-        TierLimits::enterprise()
-    } else {
-        TierLimits::standard()
-    };
+    let base =
+        if *tier == Tier::ENTERPRISE { TierLimits::enterprise() } else { TierLimits::standard() };
     Ok(TierLimits {
         requests: section.requests.as_ref().map(parse).transpose()?.unwrap_or(base.requests),
         limits: section.limits.as_ref().map(parse).transpose()?.unwrap_or(base.limits),

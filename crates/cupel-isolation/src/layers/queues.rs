@@ -11,9 +11,7 @@ pub(crate) async fn connect(config: &Config) -> Result<Option<TenantQueues>, Err
         builder = builder.allow_plaintext();
     }
     let connected = builder.connect().await;
-    connected
-        .map(Some)
-        .map_err(|error| layers::connecting(LayerName::Queues, error.kind(), error))
+    connected.map(Some).map_err(|error| layers::connecting(LayerName::Queues, error.kind(), error))
 }
 
 impl Tenant {
@@ -62,7 +60,12 @@ impl Isolation {
             None => queues.limits(),
         };
         queues.worker(org, limits, work).await.map_err(|error| {
-            Error::Layer(LayerError::new(LayerName::Queues, "starting a worker", error.kind(), error))
+            Error::Layer(LayerError::new(
+                LayerName::Queues,
+                "starting a worker",
+                error.kind(),
+                error,
+            ))
         })
     }
 }

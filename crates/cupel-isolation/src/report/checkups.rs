@@ -1,10 +1,9 @@
-use std::error::Error as _;
-
 use cupel_tenant::LayerName;
 use serde_json::{Value, json};
 
+use super::causes::chain;
 use super::table::{Column, table};
-use crate::{Checkup, Error};
+use crate::Checkup;
 
 /// Renders what [`examine`](crate::examine) found, a row per layer.
 pub fn checkups_text(checkups: &[(LayerName, Checkup)]) -> String {
@@ -19,7 +18,9 @@ pub fn checkups_text(checkups: &[(LayerName, Checkup)]) -> String {
                 }
                 vec![layer.to_string(), "ok".to_owned(), what]
             }
-            Checkup::Failing(error) => vec![layer.to_string(), "failing".to_owned(), chain(error)],
+            Checkup::Failing(error) => {
+                vec![layer.to_string(), "failing".to_owned(), chain(error).join(": ")]
+            }
             Checkup::NotConfigured => {
                 vec![layer.to_string(), "-".to_owned(), "not configured".to_owned()]
             }
@@ -41,7 +42,7 @@ pub fn checkups_json(checkups: &[(LayerName, Checkup)]) -> Value {
                 "detail": health.detail,
             }),
             Checkup::Failing(error) => {
-                json!({ "layer": layer.as_str(), "state": "failing", "error": chain(error) })
+                json!({ "layer": layer.as_str(), "state": "failing", "error": chain(error).join(": ") })
             }
             Checkup::NotConfigured => {
                 json!({ "layer": layer.as_str(), "state": "not configured" })
@@ -49,15 +50,4 @@ pub fn checkups_json(checkups: &[(LayerName, Checkup)]) -> Value {
         })
         .collect();
     json!({ "layers": layers })
-}
-
-/// An error with its causes, outermost first.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

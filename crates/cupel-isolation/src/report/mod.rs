@@ -1,10 +1,12 @@
 //! Proofs, check-ups and the lifecycle as text and as JSON: one place, used by every command.
 
+mod causes;
 mod checkups;
 mod orgs;
 mod proofs;
 mod table;
 
+pub use causes::chain;
 pub use checkups::{checkups_json, checkups_text};
 pub use orgs::{
     certificate_json, certificate_text, onboarded_json, onboarded_text, orgs_json, orgs_text,

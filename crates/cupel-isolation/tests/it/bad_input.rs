@@ -3,20 +3,9 @@
 
 use std::error::Error as StdError;
 
-use cupel_isolation::{Config, Environment, Error, Isolation};
+use cupel_isolation::{Config, Environment, Error, Isolation, report};
 
 use crate::bed::{self, TestResult};
-
-/// An error with its causes.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
 
 /// Connects what `text` configures; returns why it was refused.
 async fn refused(text: &str) -> Result<(Error, String), Box<dyn StdError>> {
@@ -27,7 +16,7 @@ async fn refused(text: &str) -> Result<(Error, String), Box<dyn StdError>> {
     match connected {
         Ok(_) => Err(format!("accepted: {text}").into()),
         Err(error) => {
-            let said = chain(&error);
+            let said = report::chain(&error).join(": ");
             Ok((error, said))
         }
     }

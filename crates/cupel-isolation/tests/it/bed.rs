@@ -55,7 +55,8 @@ pub(crate) async fn onboard<const N: usize>(
     let nonce = uuid::Uuid::new_v4().simple().to_string();
     let mut orgs = Vec::new();
     for prefix in prefixes {
-        let org: OrgId = format!("{prefix}-{}", nonce.chars().take(8).collect::<String>()).parse()?;
+        let org: OrgId =
+            format!("{prefix}-{}", nonce.chars().take(8).collect::<String>()).parse()?;
         isolation.onboard(OrgSpec::new(org.clone(), Tier::STANDARD)).await?;
         orgs.push(org);
     }

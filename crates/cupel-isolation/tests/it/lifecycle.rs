@@ -26,8 +26,9 @@ async fn sees(
     sealed: &Sealed,
 ) -> Result<bool, Box<dyn std::error::Error>> {
     let mut tx = tenant.database()?.begin().await?;
-    let name: Option<String> =
-        sqlx::query_scalar("SELECT name FROM pipelines WHERE id = 'p1'").fetch_optional(&mut tx).await?;
+    let name: Option<String> = sqlx::query_scalar("SELECT name FROM pipelines WHERE id = 'p1'")
+        .fetch_optional(&mut tx)
+        .await?;
     tx.commit().await?;
     let opened = tenant.keys()?.open(password(), sealed).await?;
     Ok(name.as_deref() == Some(text) && opened.expose() == text.as_bytes())
@@ -80,7 +81,10 @@ async fn an_organization_lives_through_every_layer() -> TestResult {
         isolation.suspend(&acme).await,
         isolation.onboard(OrgSpec::new(acme.clone(), Tier::STANDARD)).await.map(drop),
     ] {
-        assert!(matches!(refused, Err(Error::State { state: OrgState::Erased, .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(Error::State { state: OrgState::Erased, .. })),
+            "{refused:?}"
+        );
     }
     assert!(sees(&other, "globex's", &others).await?, "the other one is still untouched");
     isolation.offboard(&globex).await?;

@@ -1,9 +1,9 @@
 //! No two organizations share a name in any layer, and every name parses back to its organization.
 
+use cupel_isolation::cache::{Key, Namespace};
 use cupel_isolation::cluster::NamespaceName;
 use cupel_isolation::keys::KeyAlias;
 use cupel_isolation::queues::{QueueName, RunId};
-use cupel_isolation::cache::{Key, Namespace};
 use cupel_isolation::{OrgId, TenantScope, WorkspaceId};
 use proptest::prelude::*;
 
@@ -13,7 +13,8 @@ fn orgs() -> impl Strategy<Value = OrgId> {
 
 fn spaces() -> impl Strategy<Value = Option<WorkspaceId>> {
     proptest::option::of(
-        "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?".prop_filter_map("an identifier", |text| text.parse().ok()),
+        "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?"
+            .prop_filter_map("an identifier", |text| text.parse().ok()),
     )
 }
 

@@ -19,7 +19,8 @@ async fn canaries_attack_each_other_in_every_layer_and_leave_nothing() -> TestRe
         assert!(proof.of(layer).count() > 0, "{layer} was attacked");
     }
     for (attacker, victim) in proof.pair().directions() {
-        let tried = |it: &&cupel_isolation::Attempt| &it.attacker == attacker && &it.victim == victim;
+        let tried =
+            |it: &&cupel_isolation::Attempt| &it.attacker == attacker && &it.victim == victim;
         assert_eq!(proof.attempts().iter().filter(tried).count(), attacks.len());
     }
     assert_eq!(isolation.list().await?, [], "the registry forgot the canaries");
