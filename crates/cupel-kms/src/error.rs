@@ -140,7 +140,9 @@ pub enum Error {
     Passphrase,
 
     /// The endpoint is plain HTTP beyond this machine.
-    #[error("a plain-text endpoint beyond loopback is refused: use https, or allow plain text (development)")]
+    #[error(
+        "a plain-text endpoint beyond loopback is refused: use https, or allow plain text (development)"
+    )]
     PlainEndpoint,
 
     /// The endpoint is not a URL of http or https.
