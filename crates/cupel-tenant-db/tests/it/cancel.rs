@@ -1,1 +1,203 @@
+//! The future is dropped at every await point, on a pool of one connection that two organizations
+//! share. Whoever borrows it next must find it clean.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use cupel_tenant_db::TenantDb;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, Executor, PgPool, Row};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use url::Url;
+
+use crate::bed::{Bed, TestResult, scope};
+
+/// Polls `work` at most `polls` times and then drops it. Returns whether it finished.
+async fn cut_short<F: Future>(work: F, polls: usize) -> bool {
+    let mut left = polls;
+    let mut work = pin!(work);
+    std::future::poll_fn(move |cx| {
+        if left == 0 {
+            return Poll::Ready(false);
+        }
+        left -= 1;
+        work.as_mut().poll(cx).map(|_| true)
+    })
+    .await
+}
+
+/// Cuts `work` short after one poll, after two, and so on until it finishes, `rounds` times over, and
+/// after each asks `check`. Returns how often the answer was no.
+async fn at_every_await<W: Future, C: Future<Output = Result<bool, sqlx::Error>>>(
+    rounds: usize,
+    work: impl Fn() -> W,
+    check: impl Fn() -> C,
+) -> Result<usize, sqlx::Error> {
+    let mut dirty = 0;
+    for _ in 0..rounds {
+        for polls in 1.. {
+            let finished = cut_short(work(), polls).await;
+            dirty += usize::from(!check().await?);
+            if finished {
+                break;
+            }
+        }
+    }
+    Ok(dirty)
+}
+
+/// What the next borrower of the connection finds: no rows without a context, and no transaction.
+async fn is_clean(pool: &PgPool) -> Result<bool, sqlx::Error> {
+    let mut conn = pool.acquire().await?;
+    let clean = conn
+        .fetch_one(
+            "SELECT now() = statement_timestamp() AND (SELECT count(*) FROM pipelines) = 0
+               AND coalesce(current_setting('app.current_org_id', true), '') = ''",
+        )
+        .await?
+        .try_get(0);
+    match clean {
+        Ok(clean) => Ok(clean),
+        Err(_) => Ok(false),
+    }
+}
+
+/// The way to the database with a millisecond of delay on the way back, so that no answer is there
+/// before it is asked for and every round trip is an await point. Returns the URL that goes this way.
+async fn far_away(url: &str) -> Result<String, Box<dyn std::error::Error>> {
+    let mut far: Url = url.parse()?;
+    let near = format!("{}:{}", far.host_str().ok_or("no host")?, far.port().ok_or("no port")?);
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    far.set_host(Some("127.0.0.1"))?;
+    far.set_port(Some(listener.local_addr()?.port())).map_err(|()| "no port")?;
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(near.clone()).await?;
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 65_536];
+                loop {
+                    let count = from_server.read(&mut bytes).await?;
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    match bytes.get(..count) {
+                        Some(answer) if count > 0 => to_client.write_all(answer).await?,
+                        _ => return std::io::Result::Ok(()),
+                    }
+                }
+            });
+        }
+        std::io::Result::Ok(())
+    });
+    Ok(far.into())
+}
+
+async fn one_connection(bed: &Bed) -> Result<TenantDb, Box<dyn std::error::Error>> {
+    let url = far_away(&bed.app_url).await?;
+    Ok(TenantDb::builder(&url).max_connections(1).connect().await?)
+}
+
+async fn day(db: &TenantDb, org: &str, id: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let mut tx = db.begin(&scope(org)).await?;
+    let rows: Vec<String> =
+        sqlx::query_scalar("SELECT org_id FROM pipelines").fetch_all(&mut tx).await?;
+    if rows.iter().any(|row| row != org) {
+        return Err("rows of another organization".into());
+    }
+    sqlx::query(
+        "INSERT INTO pipelines (org_id, id, name) VALUES ($1, $2, 'n') ON CONFLICT DO NOTHING",
+    )
+    .bind(org)
+    .bind(id)
+    .execute(&mut tx)
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_leaves_nothing_to_the_next_borrower() -> TestResult {
+    let bed = Bed::start().await?;
+    bed.pipeline("acme", "a").await?;
+    bed.pipeline("globex", "a").await?;
+    let db = one_connection(&bed).await?;
+    // The other organization is the next borrower, through the same one connection.
+    let dirty = at_every_await(
+        2,
+        || day(&db, "acme", "b"),
+        || async {
+            let asked = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let Ok(mut tx) = db.begin(&scope("globex")).await else { return Ok(false) };
+            let rows: Vec<String> =
+                sqlx::query_scalar("SELECT org_id FROM pipelines").fetch_all(&mut tx).await?;
+            // A transaction that was left open began before it was asked for.
+            let begun: f64 = sqlx::query_scalar("SELECT extract(epoch FROM now())::float8")
+                .fetch_one(&mut tx)
+                .await?;
+            let fresh = asked.is_ok_and(|asked| begun >= asked.as_secs_f64());
+            Ok(fresh && rows == ["globex"])
+        },
+    )
+    .await?;
+    assert_eq!(dirty, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_commit_that_was_dropped_stored_all_or_nothing() -> TestResult {
+    let bed = Bed::start().await?;
+    let db = one_connection(&bed).await?;
+    let write = || async {
+        let mut tx = db.begin(&scope("acme")).await.ok()?;
+        tx.execute(
+            "INSERT INTO pipelines (org_id, id, name) SELECT 'acme', gen_random_uuid(), 'n'",
+        )
+        .await
+        .ok()?;
+        tx.execute("INSERT INTO component_libraries (org_id, id, name) SELECT 'acme', gen_random_uuid(), 'n'").await.ok()?;
+        tx.commit().await.ok()
+    };
+    let uneven =
+        "SELECT (SELECT count(*) FROM pipelines) = (SELECT count(*) FROM component_libraries)";
+    let dirty = at_every_await(2, write, || async {
+        let mut tx = db.begin(&scope("acme")).await.map_err(|_| sqlx::Error::PoolClosed)?;
+        sqlx::query_scalar(uneven).fetch_one(&mut tx).await
+    })
+    .await?;
+    assert_eq!(dirty, 0);
+    assert!(bed.number("SELECT count(*) FROM pipelines").await? >= 2);
+    Ok(())
+}
+
+/// The harness sees what it is there to see: sqlx's own `begin_with` on a plain pool gives the
+/// connection back with the transaction open and the context set.
+#[tokio::test]
+async fn the_same_harness_catches_a_pool_without_the_protection() -> TestResult {
+    let bed = Bed::start().await?;
+    bed.pipeline("acme", "a").await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(Duration::from_secs(20))
+        .connect(&far_away(&bed.app_url).await?)
+        .await?;
+    let open = || async {
+        let begin = "BEGIN; SET LOCAL app.current_org_id = 'acme'".to_owned();
+        let tx = pool.begin_with(AssertSqlSafe(begin)).await?;
+        tx.commit().await
+    };
+    // A leaked transaction makes every later BEGIN fail: that connection is taken away after the look.
+    let dirty = at_every_await(2, open, || async {
+        let clean = is_clean(&pool).await?;
+        if !clean {
+            pool.acquire().await?.close().await?;
+        }
+        Ok(clean)
+    })
+    .await?;
+    assert!(dirty > 0, "sqlx is cancel-safe now: look whether ours is still needed");
+    Ok(())
+}
