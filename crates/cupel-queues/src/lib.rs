@@ -51,7 +51,8 @@
 //! - The *fence* reads every queue and run that workflow code names as its own organization's, so that
 //!   honest code need not know its prefix. Code that gets past it is failed by the firewall.
 //! - A *suspended* organization is refused new runs by every process within a second, since the server
-//!   keeps the suspension; its activities are paused by the server at once.
+//!   keeps the suspension. The server pauses its activities at once, and its workers stop wherever
+//!   they run.
 //!
 //! # What this crate does not do
 //!

@@ -13,15 +13,20 @@ use temporalio_sdk::workflow_interceptors::WorkflowInterceptorConstructor;
 use temporalio_sdk::workflows::{WorkflowImplementation, WorkflowRegistrationError};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use crate::fence::Fence;
 use crate::lane::Lane;
+use crate::standing::Standing;
 use crate::waits::Stopwatch;
 use crate::{Error, WorkerLimits};
 
 /// How often a worker tells the server about its slots, which is how fresh
 /// [`Slots`](crate::Slots) are.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// How often a worker asks whether its organization was suspended by another process.
+const WATCH: Duration = Duration::from_secs(5);
 
 /// The workflows and activities of a worker.
 ///
@@ -60,7 +65,8 @@ impl fmt::Debug for Work {
     }
 }
 
-/// A running worker of one organization. Stops when told to, and when dropped.
+/// A running worker of one organization. Stops when told to, when dropped, and when its organization
+/// is suspended: by this process at once, by another within some six seconds.
 ///
 /// It has a thread of its own, on which workflows and activities run: one organization's busy code
 /// holds up no other's. Activities that block or compute for long belong on
@@ -164,7 +170,7 @@ pub(crate) async fn start(
         return Err(Error::Registration { source: source.into() });
     }
     let (ready, started) = oneshot::channel();
-    let engine = lane.occupy(|| engine(&lane.org, client, options, ready))?;
+    let engine = lane.occupy(|| engine(lane, client, options, ready))?;
     let handle = WorkerHandle { org: lane.org.clone(), engine };
     match started.await {
         Ok(()) => Ok(handle),
@@ -206,20 +212,24 @@ fn options(lane: &Lane, limits: WorkerLimits) -> Result<WorkerOptions, Error> {
 }
 
 fn engine(
-    org: &OrgId,
+    lane: &Lane,
     client: Client,
     options: WorkerOptions,
     ready: oneshot::Sender<()>,
 ) -> Result<Engine, Error> {
     let (stop, stopping) = watch::channel(false);
     let (ended, end) = watch::channel(End::NotYet);
+    let standing = Arc::clone(&lane.standing);
     let body = move || {
-        ended.send_replace(match run(client, options, ready, stopping) {
+        ended.send_replace(match run(client, options, ready, stopping, &standing) {
             Ok(()) => End::Stopped,
             Err(error) => End::Failed(Arc::new(error)),
         });
     };
-    thread::Builder::new().name(format!("cupel {org}")).spawn(body).map_err(Error::worker)?;
+    thread::Builder::new()
+        .name(format!("cupel {}", lane.org))
+        .spawn(body)
+        .map_err(Error::worker)?;
     Ok(Engine { stop: Arc::new(stop), end })
 }
 
@@ -229,6 +239,7 @@ fn run(
     options: WorkerOptions,
     ready: oneshot::Sender<()>,
     mut stopping: watch::Receiver<bool>,
+    standing: &Standing,
 ) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -250,7 +261,7 @@ fn run(
             let mut life = Box::pin(worker.run());
             tokio::select! {
                 ended = &mut life => ended,
-                _ = stopping.wait_for(|stop| *stop) => {
+                () = told_or_suspended(&mut stopping, standing) => {
                     shut_down();
                     life.await
                 }
@@ -263,4 +274,16 @@ fn run(
         }
         ended.map_err(Error::worker)
     })
+}
+
+/// Returns once the worker is to stop.
+async fn told_or_suspended(stopping: &mut watch::Receiver<bool>, standing: &Standing) {
+    loop {
+        match timeout(WATCH, stopping.wait_for(|stop| *stop)).await {
+            // Told to, or nobody is left who could tell.
+            Ok(_) => return,
+            Err(_) if matches!(standing.admit().await, Err(Error::Suspended { .. })) => return,
+            Err(_) => {}
+        }
+    }
 }

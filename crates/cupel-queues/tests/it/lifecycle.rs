@@ -83,31 +83,47 @@ async fn a_suspended_organization_starts_nothing_in_any_process() -> Tested {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_suspension_pauses_activities_of_workers_that_others_run() -> Tested {
+async fn a_suspension_pauses_and_then_stops_the_workers_of_other_processes() -> Tested {
     let here = server::queues().await?;
     let elsewhere = server::queues().await?;
     let org = server::org();
-    let worker = elsewhere
-        .worker(&org, elsewhere.limits(), |work| {
-            work.register_workflow::<Sum>().register_activities(Arithmetic::default())
-        })
-        .await?;
+    let worker = async || {
+        elsewhere
+            .worker(&org, elsewhere.limits(), |work| {
+                work.register_workflow::<Sum>().register_activities(Arithmetic::default())
+            })
+            .await
+    };
+    let handle = worker().await?;
     let tenant = elsewhere.scoped(&TenantScope::org(org.clone()));
     tenant.start(Sum::run, "before", vec![1]).await?.result().await?;
-    // Known there as not suspended, for a second: long enough to start one more.
+    // The other process knows that the organization is not suspended, for a second: long enough to
+    // start one more run, whose activity is not handed out.
     here.suspend(&org).await?;
-    match tenant.start(Sum::run, "late", vec![2]).await {
+    let late = match tenant.start(Sum::run, "late", vec![2]).await {
         Ok(run) => {
             let result = timeout(Duration::from_secs(2), run.result()).await;
             assert!(result.is_err(), "an activity of a suspended organization ran");
-            here.resume(&org).await?;
-            assert_eq!(run.result().await?, 2);
+            Some(run)
         }
-        Err(QueuesError::Suspended { .. }) => here.resume(&org).await?,
+        Err(QueuesError::Suspended { .. }) => None,
         Err(error) => return Err(error.into()),
-    }
-    worker.stop().await?;
-    Ok(())
+    };
+    timeout(Duration::from_secs(20), handle.ended()).await??;
+
+    here.resume(&org).await?;
+    server::eventually("the other process knows", async || match worker().await {
+        Ok(handle) => {
+            if let Some(run) = &late {
+                assert_eq!(run.result().await?, 2);
+            }
+            handle.stop().await?;
+            Ok(true)
+        }
+        Err(QueuesError::Suspended { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
