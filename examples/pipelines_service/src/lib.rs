@@ -1,8 +1,8 @@
 //! An HTTP service of many organizations: a token says whose data is touched, and every layer holds it.
 //!
 //! This is an example to copy from. A request comes in with a signed token; the [`Service`] turns it into
-//! the handles of one tenant, or refuses it; a handler gets those handles and nothing else. No handler
-//! takes an organization's id, a connection or a key.
+//! the handles of one tenant, or refuses it; a handler gets those handles and nothing else. None takes an
+//! organization from a request, and none has a connection pool or a key.
 //!
 //! ```no_run
 //! use cupel_isolation::Isolation;

@@ -19,6 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
 
 /// Pipelines of many organizations, over HTTP.
 #[derive(Parser)]
@@ -45,7 +46,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
         .with_writer(std::io::stderr)
         .init();
     match run(Args::parse()).await {
@@ -71,6 +72,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         None => on_a_testbed(&tokens, listener.local_addr()?).await?,
     };
 
+    eprintln!("listening on http://{}", listener.local_addr()?);
     // A signal ends the requests first, which may still need the workers, and then the workers.
     let (ended, end) = watch::channel(());
     let workers = tokio::spawn(Workers::new(isolation.clone()).keep_until(dropped(end)));

@@ -11,9 +11,9 @@ use crate::bed::{Bed, Tested, answer, claims, every_route};
 
 /// The status and the code of an answer, once it has the shape of an error.
 fn error((status, body): &(u16, Value)) -> Result<(u16, &str), Box<dyn Error>> {
-    let message = body["error"]["message"].as_str().ok_or("no message")?;
-    assert!(message.len() > 10, "{message}");
-    Ok((*status, body["error"]["code"].as_str().ok_or("no code")?))
+    let field = |name| body.pointer(name).and_then(Value::as_str);
+    field("/error/message").ok_or("an error says what is wrong, and what to do")?;
+    Ok((*status, field("/error/code").ok_or("an error has a code")?))
 }
 
 /// Counts all rows of all organizations.
@@ -33,6 +33,7 @@ async fn without_a_token_that_holds_no_route_answers() -> Tested {
         ("no token", bed.sending(None), "no_token"),
         ("another scheme", bed.sending(Some("Basic YWxpY2U6aHVudGVyMg==".to_owned())), "no_token"),
         ("no words", bed.sending(Some("Bearer".to_owned())), "no_token"),
+        // Whitespace at the end of a header is cut on the way.
         ("an empty token", bed.sending(Some("Bearer ".to_owned())), "no_token"),
         ("no token at all", bed.sending(Some("Bearer acme-corp".to_owned())), "invalid_token"),
         ("another's signature", bed.sending(Some(format!("Bearer {token}"))), "invalid_token"),
@@ -42,7 +43,6 @@ async fn without_a_token_that_holds_no_route_answers() -> Tested {
         for (method, path, body) in every_route("nightly") {
             let answer = answer(caller.request(method.clone(), &path).json(&body)).await?;
             let answer = error(&answer)?;
-            // An empty token does not survive the trip: whitespace at the end of a header is cut.
             assert_eq!(answer, (401, code), "{what}: {method} {path}");
         }
     }

@@ -122,7 +122,8 @@ impl Caller {
         loop {
             let (_, runs) = self.get(&format!("/pipelines/{pipeline}/runs")).await?;
             let all = runs.as_array().ok_or("no list of runs")?;
-            if !all.is_empty() && all.iter().all(|run| run["state"] != "started") {
+            if !all.is_empty() && all.iter().all(|run| run.get("state") != Some(&json!("started")))
+            {
                 return Ok(runs);
             }
             if Instant::now() > deadline {
