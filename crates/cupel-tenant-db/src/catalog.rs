@@ -52,6 +52,8 @@ impl Relation {
     }
 }
 
+/// Constraint, schema and table referred to, columns here and there.
+type ReferenceRow = (String, String, String, Vec<String>, Vec<String>);
 type TableRow = (String, String, Option<String>, bool, Vec<String>);
 
 /// Reads every table that carries `org_id`, declared or not, parents before children.
@@ -113,7 +115,7 @@ async fn references(
     conn: &mut PgConnection,
     name: &TableName,
 ) -> Result<Vec<Reference>, sqlx::Error> {
-    let rows: Vec<(String, String, String, Vec<String>, Vec<String>)> = sqlx::query_as(
+    let rows: Vec<ReferenceRow> = sqlx::query_as(
         "SELECT k.conname::text, tn.nspname::text, tc.relname::text,
             ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY u(num, at)
                   JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num ORDER BY u.at),
