@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// What a token says, once its signature held. Still text: [`Claims::scope`] is where it becomes more.
+/// What a token says, once its signature held. It is still text, which the service checks as any other.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[expect(clippy::exhaustive_structs, reason = "the token's format, which only a new one changes")]
 pub struct Claims {
