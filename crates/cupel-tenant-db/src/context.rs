@@ -130,4 +130,25 @@ mod tests {
         let narrow = uuid.narrow_to("eu".parse().unwrap()).unwrap();
         assert!(matches!(ColumnType::Uuid.check(&narrow), Err(Error::SlugOnUuid { .. })));
     }
+
+    /// Returns the ids that an opening names: what stands between its quotes.
+    fn named(opening: &SqlStr) -> Vec<String> {
+        opening.as_str().split('\'').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn an_opening_reads_back_as_the_scope_it_was_made_for(
+            org in "[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?",
+            workspace in proptest::option::of("[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?"),
+        ) {
+            let Ok(id) = org.parse() else { return Ok(()) };
+            let mut scope = TenantScope::org(id);
+            if let Some(workspace) = workspace.as_ref().and_then(|text| text.parse().ok()) {
+                scope = scope.narrow_to(workspace).unwrap();
+            }
+            let workspace = scope.workspace_id().map_or("", |id| id.as_str()).to_owned();
+            proptest::prop_assert_eq!(named(&opening(&scope)), [org, workspace]);
+        }
+    }
 }
