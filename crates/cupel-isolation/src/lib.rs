@@ -67,9 +67,9 @@ pub use cupel_queues as queues;
 #[cfg(feature = "cache")]
 pub use cupel_rediskey as cache;
 pub use cupel_tenant::{
-    Actor, Attempt, Control, Finding, Health, InvalidOrgId, IsolationLayer, LayerError,
-    LayerErrorKind, LayerName, OrgId, OrgPair, OrgRecord, OrgSpec, OrgState, Outcome, Registry,
-    TenantScope, Tier, WorkspaceId,
+    Actor, Attempt, Control, Finding, Health, InvalidActor, InvalidOrgId, InvalidWorkspaceId,
+    IsolationLayer, LayerError, LayerErrorKind, LayerName, OrgId, OrgPair, OrgRecord, OrgSpec,
+    OrgState, Outcome, Registry, TenantScope, Tier, WorkspaceId,
 };
 #[cfg(feature = "database")]
 pub use cupel_tenant_db as database;

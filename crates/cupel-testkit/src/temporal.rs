@@ -26,7 +26,7 @@ const INSTALLED: &str = "temporal-1.9.1/bin/temporal";
 /// A rate limit is split over a queue's partitions, so a limit for one organization means what
 /// it says with one partition only. The two others are features of servers since 1.31 that
 /// earlier ones have behind a switch: priorities, and an answer to open polls when a worker ends.
-const DYNAMIC_CONFIG: [&str; 8] = [
+const DYNAMIC_CONFIG: [&str; 12] = [
     "--dynamic-config-value",
     "matching.numTaskqueueReadPartitions=1",
     "--dynamic-config-value",
@@ -35,6 +35,11 @@ const DYNAMIC_CONFIG: [&str; 8] = [
     "matching.useNewMatcher=true",
     "--dynamic-config-value",
     "frontend.enableCancelWorkerPollsOnShutdown=true",
+    // A run that has ended is deleted only after its end was noted as processed: every 30 s by default.
+    "--dynamic-config-value",
+    "history.transferProcessorUpdateAckInterval=\"1s\"",
+    "--dynamic-config-value",
+    "history.visibilityProcessorUpdateAckInterval=\"1s\"",
 ];
 
 /// The ports that Temporal listens on in a container: gRPC, and the same as HTTP.
@@ -44,7 +49,7 @@ const HTTP_PORT: u16 = 7243;
 const CONTAINER: Request<'_> = Request {
     ports: &[PORT, HTTP_PORT],
     command: &{
-        let [a, b, c, d, e, f, g, h] = DYNAMIC_CONFIG;
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = DYNAMIC_CONFIG;
         [
             "server",
             "start-dev",
@@ -63,6 +68,10 @@ const CONTAINER: Request<'_> = Request {
             f,
             g,
             h,
+            i,
+            j,
+            k,
+            l,
         ]
     },
     ..Request::new(Service::Temporal)
