@@ -68,13 +68,13 @@ impl TenantDb {
         .map_err(|error| Error::AccessNotLogged { source: error.into() })?;
         let role = match grant.reach() {
             Reach::All => String::new(),
-            Reach::Named(_) => format!("SET LOCAL ROLE {}; ", ident(&app_role)),
+            Reach::Named(_) => format!("SET LOCAL ROLE {}", ident(&app_role)),
         };
-        // The last statement takes the snapshot, after which PostgreSQL lets nobody turn a
-        // transaction that reads only into one that writes.
+        // The SELECT takes the snapshot, after which PostgreSQL lets nobody turn a transaction that
+        // reads only into one that writes.
         let opening = AssertSqlSafe(format!(
             "BEGIN {access}; SET LOCAL statement_timeout = {timeout}; \
-             SET LOCAL idle_in_transaction_session_timeout = {timeout}; {role}SELECT 'open'",
+             SET LOCAL idle_in_transaction_session_timeout = {timeout}; SELECT 'open'; {role}",
             access = grant.access().as_str().to_uppercase(),
             timeout = millis.min(i32::MAX.unsigned_abs()),
         ))
@@ -168,7 +168,7 @@ impl<'c> Executor<'c> for &'c mut AdminTx {
     {
         match self.refusal() {
             Some(refusal) => stream::once(async { Err(refusal) }).boxed(),
-            None => self.connection().fetch_many(query),
+            None => self.lease.watch(query, |conn, query| conn.fetch_many(query)),
         }
     }
 
@@ -182,7 +182,7 @@ impl<'c> Executor<'c> for &'c mut AdminTx {
     {
         match self.refusal() {
             Some(refusal) => async { Err(refusal) }.boxed(),
-            None => self.connection().fetch_optional(query),
+            None => self.lease.watch(query, |conn, query| conn.fetch_optional(query)),
         }
     }
 

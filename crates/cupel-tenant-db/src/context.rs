@@ -85,13 +85,13 @@ impl ColumnType {
 /// leaves nothing to quote. The last statement asks the registry for the organization's state, so that
 /// a suspended one is refused without a round trip of its own.
 pub(crate) fn opening(scope: &TenantScope) -> SqlStr {
-    let org = scope.org_id();
-    let workspace = scope.workspace_id().map_or("", |id| id.as_str());
-    AssertSqlSafe(format!(
-        "BEGIN; SET LOCAL app.current_org_id = '{org}'; \
-         SET LOCAL app.current_workspace_id = '{workspace}'; SELECT cupel.org_state()"
-    ))
-    .into_sql_str()
+    let mut sql = format!("BEGIN; SET LOCAL app.current_org_id = '{}'; ", scope.org_id());
+    // A session that is clean has no workspace set, and no other session is borrowed.
+    if let Some(workspace) = scope.workspace_id() {
+        sql += &format!("SET LOCAL app.current_workspace_id = '{workspace}'; ");
+    }
+    sql += "SELECT cupel.org_state()";
+    AssertSqlSafe(sql).into_sql_str()
 }
 
 /// The statements that commit a transaction, sent as one message.
@@ -113,8 +113,7 @@ mod tests {
         let scope = TenantScope::org("acme".parse().unwrap());
         assert_eq!(
             opening(&scope).as_str(),
-            "BEGIN; SET LOCAL app.current_org_id = 'acme'; \
-             SET LOCAL app.current_workspace_id = ''; SELECT cupel.org_state()"
+            "BEGIN; SET LOCAL app.current_org_id = 'acme'; SELECT cupel.org_state()"
         );
         let narrow = scope.narrow_to("eu-1".parse().unwrap()).unwrap();
         assert!(opening(&narrow).as_str().contains("current_workspace_id = 'eu-1'"));
@@ -147,8 +146,9 @@ mod tests {
             if let Some(workspace) = workspace.as_ref().and_then(|text| text.parse().ok()) {
                 scope = scope.narrow_to(workspace).unwrap();
             }
-            let workspace = scope.workspace_id().map_or("", |id| id.as_str()).to_owned();
-            proptest::prop_assert_eq!(named(&opening(&scope)), [org, workspace]);
+            let mut ids = vec![org];
+            ids.extend(scope.workspace_id().map(ToString::to_string));
+            proptest::prop_assert_eq!(named(&opening(&scope)), ids);
         }
     }
 }

@@ -12,5 +12,5 @@ use crate::TenantTx;
 /// The context is set and the policies hold. Commands that end the transaction or change the context
 /// are noticed only at the commit or when the connection is given back.
 pub fn connection(tx: &mut TenantTx) -> &mut PgConnection {
-    tx.connection()
+    tx.unwatched()
 }

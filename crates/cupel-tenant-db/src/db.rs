@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, SqlStr};
 
 use crate::context::opening;
-use crate::lease::{self, Lease};
+use crate::lease::Lease;
 use crate::{ColumnType, ContextMode, DbRegistry, Error, ScopedDb, TenantTx, power};
 
 /// The database, by organization.
@@ -200,7 +200,6 @@ fn pool_options(max: u32) -> PgPoolOptions {
         .max_connections(max)
         // `Lease::open` replaces a dead connection itself, without asking each time.
         .test_before_acquire(false)
-        .after_release(|conn, _| Box::pin(lease::leave_clean(conn)))
 }
 
 async fn open_pool(

@@ -1,18 +1,27 @@
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres, Row, SqlStr};
+use sqlx::{Execute, Executor, PgConnection, PgPool, Postgres, Row, SqlStr};
+use tokio::runtime::Handle;
 
 use crate::context::{COMMIT, IS_CLEAN};
 use crate::error::{Error, is_disconnect, sqlstate};
+use crate::watched::Watched;
 
 /// A borrowed connection that knows whether it may go back to the pool.
 ///
 /// sqlx 0.9.0 gives a connection back with its transaction open when the future of `begin` is dropped
-/// after the statement was sent (launchbadge/sqlx issues 4385 and 4393). Here the connection goes back
-/// only from a phase in which it is known what a rollback leaves; dropped in any other, it is closed.
+/// after the statement was sent (launchbadge/sqlx issues 4385 and 4393). Here a connection goes back
+/// only when its transaction is known to be over; what is dropped in the middle of opening or closing
+/// one is closed.
+///
+/// A session in which statements ran that may leave something behind, such as a cursor WITH HOLD, is
+/// asked before it goes back, and closed unless it is clean.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    conn: PoolConnection<Postgres>,
+    /// Taken by `drop`, and by nothing before it.
+    conn: Option<PoolConnection<Postgres>>,
     phase: Phase,
+    /// Whether a statement ran that may leave something in the session.
+    used_freely: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +35,7 @@ enum Phase {
 }
 
 impl Lease {
-    /// Opens a transaction with `opening` and returns the first column of the row that it ends with.
+    /// Opens a transaction with `opening` and returns the first column of the row that it answers.
     ///
     /// Connections are not tested when they are borrowed: that would be a round trip of its own. One
     /// that turns out to be dead is replaced, at most once for each that the pool can hold, because
@@ -40,12 +49,13 @@ impl Lease {
         let mut spare = pool.options().get_max_connections();
         loop {
             let conn = pool.acquire().await.map_err(Error::connect("database"))?;
-            let mut lease = Self { conn, phase: Phase::Unknown };
-            match sqlx::Executor::fetch_optional(&mut *lease.conn, opening.clone()).await {
+            let mut lease = Self { conn: Some(conn), phase: Phase::Unknown, used_freely: false };
+            match lease.connection().fetch_optional(opening.clone()).await {
                 Ok(row) => {
-                    lease.phase = Phase::Open;
                     let answer = row.map(|row| row.try_get(0)).transpose();
-                    return Ok((lease, answer.map_err(Error::statement("the opening"))?.flatten()));
+                    let answer = answer.map_err(Error::statement("the opening"))?;
+                    lease.phase = Phase::Open;
+                    return Ok((lease, answer.flatten()));
                 }
                 Err(error) if is_disconnect(&error) && spare > 0 => spare -= 1,
                 Err(error) => return Err(refused_opening(error)),
@@ -57,7 +67,7 @@ impl Lease {
     /// stored the work is then unknown.
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
         self.phase = Phase::Unknown;
-        match sqlx::Executor::execute(&mut *self.conn, COMMIT).await {
+        match self.connection().execute(COMMIT).await {
             Ok(_) => {
                 self.phase = Phase::Idle;
                 Ok(())
@@ -74,26 +84,77 @@ impl Lease {
     /// Rolls back. Dropping the future closes the connection, which rolls back too.
     pub(crate) async fn rollback(mut self) -> Result<(), Error> {
         self.phase = Phase::Unknown;
-        sqlx::Executor::execute(&mut *self.conn, "ROLLBACK")
-            .await
-            .map_err(Error::statement("the rollback"))?;
+        self.connection().execute("ROLLBACK").await.map_err(Error::statement("the rollback"))?;
         self.phase = Phase::Idle;
         Ok(())
     }
 
+    /// Runs a query after a look at what it may leave in the session.
+    pub(crate) fn watch<'e, 'q, R>(
+        &'e mut self,
+        query: impl Execute<'q, Postgres>,
+        run: impl FnOnce(&'e mut PgConnection, Watched) -> R,
+    ) -> R {
+        let (query, leaves) = Watched::new(query);
+        self.used_freely |= leaves;
+        run(self.connection(), query)
+    }
+
+    /// Notes that a statement is about to run that may leave something in the session.
+    pub(crate) fn use_freely(&mut self) {
+        self.used_freely = true;
+    }
+
     /// Returns the connection, with the transaction open.
+    #[expect(clippy::expect_used, reason = "only `drop` takes the connection out")]
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
-        &mut self.conn
+        self.conn.as_mut().expect("a lease has its connection until it is dropped")
     }
 }
 
 impl Drop for Lease {
+    /// What must be asked or rolled back is, in a task of its own that ends with the answer: `drop`
+    /// cannot wait, and the pool would give the connection to the next borrower as it is. sqlx gives
+    /// connections back in such a task too.
     fn drop(&mut self) {
-        if self.phase == Phase::Unknown {
-            self.conn.close_on_drop();
+        let Some(mut conn) = self.conn.take() else { return };
+        match self.phase {
+            Phase::Idle if !self.used_freely => {}
+            Phase::Unknown => conn.close_on_drop(),
+            phase => match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(give_back(conn, phase, self.used_freely))),
+                Err(_) => conn.close_on_drop(),
+            },
         }
-        // An open transaction is rolled back by `leave_clean` when the pool takes the connection.
     }
+}
+
+async fn give_back(conn: PoolConnection<Postgres>, phase: Phase, used_freely: bool) {
+    // Until it is known to be clean it is in an unknown phase: a runtime that ends in the middle of
+    // this closes it.
+    let mut lease = Lease { conn: Some(conn), phase: Phase::Unknown, used_freely: false };
+    match clean(lease.connection(), phase, used_freely).await {
+        Ok(true) => lease.phase = Phase::Idle,
+        Ok(false) => tracing::debug!("a session held something of its borrower and was closed"),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a connection broke");
+        }
+    }
+}
+
+/// By the simple protocol: a prepared statement could have been replaced under its name.
+async fn clean(
+    conn: &mut PgConnection,
+    phase: Phase,
+    used_freely: bool,
+) -> Result<bool, sqlx::Error> {
+    if phase == Phase::Open {
+        conn.execute("ROLLBACK").await?;
+    }
+    if !used_freely {
+        return Ok(true);
+    }
+    conn.fetch_one(IS_CLEAN).await?.try_get(0)
 }
 
 /// What a refused opening means: the statements are ours, so the database lacks what they use.
@@ -101,32 +162,6 @@ fn refused_opening(error: sqlx::Error) -> Error {
     match sqlstate(&error).as_deref() {
         // undefined_function, invalid_schema_name, insufficient_privilege
         Some("42883" | "3F000" | "42501") => Error::NotMigrated,
-        _ if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)) => {
-            Error::connect("database")(error)
-        }
-        _ => Error::statement("the opening")(error),
-    }
-}
-
-/// Makes a connection that is given back clean, and returns whether it is.
-///
-/// This is how a dropped transaction is rolled back, the backstop of [`Lease`], and the only place
-/// that notices what SQL left in the session: a cursor WITH HOLD, a prepared statement, a temporary
-/// table, LISTEN, a role, a context outside a transaction. Such a connection is closed.
-pub(crate) async fn leave_clean(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    if is_clean(conn).await? {
-        return Ok(true);
-    }
-    sqlx::Executor::execute(&mut *conn, "ROLLBACK").await?;
-    is_clean(conn).await
-}
-
-/// By the simple protocol: a prepared statement could have been replaced under its name.
-async fn is_clean(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    match sqlx::Executor::fetch_optional(conn, IS_CLEAN).await {
-        Ok(row) => row.map_or(Ok(false), |row| row.try_get(0)),
-        // in_failed_sql_transaction
-        Err(error) if sqlstate(&error).as_deref() == Some("25P02") => Ok(false),
-        Err(error) => Err(error),
+        _ => Error::connect("database")(error),
     }
 }

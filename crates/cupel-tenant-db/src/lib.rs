@@ -71,6 +71,7 @@ mod registry;
 mod schema;
 mod scoped;
 mod tx;
+mod watched;
 
 pub use admin::AdminTx;
 pub use context::{ColumnType, ContextMode};

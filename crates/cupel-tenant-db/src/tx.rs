@@ -74,6 +74,12 @@ impl TenantTx {
         self.lease.connection()
     }
 
+    /// Returns the connection to code whose statements are not seen.
+    pub(crate) fn unwatched(&mut self) -> &mut PgConnection {
+        self.lease.use_freely();
+        self.lease.connection()
+    }
+
     /// Returns whether a statement lost against a concurrent transaction, so that all of it may be
     /// tried again.
     pub(crate) fn lost_a_conflict(&self) -> bool {
@@ -105,8 +111,7 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
     {
         let TenantTx { lease, conflict, .. } = self;
         lease
-            .connection()
-            .fetch_many(query)
+            .watch(query, |conn, query| conn.fetch_many(query))
             .inspect_err(move |error| *conflict |= is_conflict(error))
             .boxed()
     }
@@ -121,8 +126,7 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
     {
         let TenantTx { lease, conflict, .. } = self;
         lease
-            .connection()
-            .fetch_optional(query)
+            .watch(query, |conn, query| conn.fetch_optional(query))
             .inspect_err(move |error| *conflict |= is_conflict(error))
             .boxed()
     }

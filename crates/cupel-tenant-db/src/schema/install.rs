@@ -62,8 +62,9 @@ CREATE OR REPLACE FUNCTION cupel.session_is_clean() RETURNS boolean
   AS $$ BEGIN
     RETURN pg_catalog.now() = pg_catalog.statement_timestamp()
       AND pg_catalog.pg_my_temp_schema() = 0
-      AND current_user = session_user
+      AND pg_catalog.current_setting('role') = 'none'
       AND coalesce(pg_catalog.current_setting('app.current_org_id', true), '') = ''
+      AND coalesce(pg_catalog.current_setting('app.current_workspace_id', true), '') = ''
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_prepared_statement() p WHERE p.from_sql)
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_cursor())
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_listening_channels());

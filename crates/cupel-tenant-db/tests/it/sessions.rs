@@ -15,6 +15,8 @@ async fn a_connection_with_residue_is_closed_and_a_clean_one_is_kept() -> TestRe
         ("PREPARE p AS SELECT 1", false),
         ("LISTEN gossip", false),
         ("SET app.current_org_id = 'globex'", false),
+        ("SET app.current_workspace_id = 'eu'", false),
+        ("SELECT 1; SELECT 2", true),
         ("DEALLOCATE ALL; PREPARE sqlx_s_1 AS SELECT 2", false),
     ] {
         let mut tx = bed.db.begin(&scope("acme")).await?;
