@@ -44,9 +44,11 @@ impl Default for Guards {
 ///
 /// # How soon a suspended organization is refused
 ///
-/// In the process that suspends: at once. In others: when the data keys that they hold in memory end,
-/// which is at most [`cache_ttl`](TenantKeysBuilder::cache_ttl) (300 s unless said otherwise) after
-/// the key service gave them, plus the time that the service takes to disable a key everywhere.
+/// In the process that suspends: as soon as the key service has disabled the key, since what this process
+/// holds is purged with it. In others: when the data keys that they hold in memory end, which is at
+/// most [`cache_ttl`](TenantKeysBuilder::cache_ttl) (300 s unless said otherwise) after the key service
+/// gave them. To both comes the time that the service takes to disable a key everywhere (AWS KMS:
+/// seconds, as a rule).
 #[derive(Clone)]
 pub struct TenantKeys {
     pub(crate) inner: Arc<Inner>,

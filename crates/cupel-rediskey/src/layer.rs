@@ -27,8 +27,9 @@ impl IsolationLayer for TenantCache {
     }
 
     async fn provision(&self, spec: &OrgSpec) -> Result<Changes, LayerError> {
-        let generation = room::generation(&TenantScope::org(spec.org_id().clone()));
-        let begun = room::begin(&self.server, &generation)
+        let org = TenantScope::org(spec.org_id().clone());
+        let generation = room::generation(&org);
+        let begun = room::begin(&self.server, &room::suspended(&org), &generation)
             .await
             .map_err(|err| err.in_layer("provisioning"))?;
         Ok(begun.then(|| format!("created {generation}")).into_iter().collect())

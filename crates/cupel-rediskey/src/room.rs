@@ -123,7 +123,7 @@ impl Room {
             return Ok(moment);
         }
         for generation in &self.generations {
-            begin(&self.server, generation).await?;
+            begin(&self.server, &self.suspended, generation).await?;
         }
         self.read_all(&[]).await?.0.ok_or(Error::Generation)
     }
@@ -213,10 +213,7 @@ impl Room {
     }
 
     async fn decide(&self, command: &Command) -> Result<bool, Error> {
-        match self.server.ask::<i64>(command).await? {
-            script::SUSPENDED => Err(Error::Suspended),
-            decision => Ok(decision != 0),
-        }
+        decision(self.server.ask(command).await?)
     }
 }
 
@@ -233,10 +230,23 @@ pub(crate) fn suspended(org: &TenantScope) -> Key {
 /// Begins a generation unless there is one. Returns whether there was none.
 ///
 /// A generation is random, not counted: when one is lost (evicted, or not replicated before a
-/// failover), a count would begin again and bring back values that were invalidated long ago.
-pub(crate) async fn begin(server: &Server, generation: &Key) -> Result<bool, Error> {
-    let command = Command::new("SET").arg(generation.as_bytes()).arg(nonce()).arg("NX");
-    server.ask::<Option<String>>(&command).await.map(|set| set.is_some())
+/// failover), a count would begin again and bring back values that were invalidated long ago. A
+/// suspended organization begins none, so that nothing is made behind an erasure.
+pub(crate) async fn begin(
+    server: &Server,
+    suspended: &Key,
+    generation: &Key,
+) -> Result<bool, Error> {
+    let command = eval(script::BEGIN, [suspended, generation]).arg(nonce());
+    decision(server.ask(&command).await?)
+}
+
+/// What a script decided.
+fn decision(answer: i64) -> Result<bool, Error> {
+    match answer {
+        script::SUSPENDED => Err(Error::Suspended),
+        decision => Ok(decision != 0),
+    }
 }
 
 /// A generation that there has never been: 122 random bits.

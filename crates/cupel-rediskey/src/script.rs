@@ -37,6 +37,14 @@ pub(crate) const TOUCH: &str = "\
 if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
 return redis.call('PEXPIRE', KEYS[2], ARGV[1])";
 
+/// Begins a generation unless there is one. KEYS: mark of suspension, generation. ARGV: the generation that
+/// begins. Returns 1 if there was none.
+pub(crate) const BEGIN: &str = "\
+if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
+redis.call('SET', KEYS[2], ARGV[1])
+return 1";
+
 /// Sets a generation, which ends the life of every value made under the one before. KEYS: mark of
 /// suspension, generation. ARGV: the generation that begins.
 pub(crate) const BUMP: &str = "\

@@ -30,7 +30,8 @@ use super::names::{Foreign, verdict};
 const SERVICE: &str = "temporal.api.workflowservice.v1.WorkflowService";
 
 /// Calls that bring new work. A suspended organization is refused them.
-const STARTS: [&str; 2] = ["StartWorkflowExecution", "SignalWithStartWorkflowExecution"];
+const STARTS: [&str; 3] =
+    ["ResetWorkflowExecution", "SignalWithStartWorkflowExecution", "StartWorkflowExecution"];
 
 /// Expands to one arm per call: read, judge, send, let the answer be noted, write.
 macro_rules! calls {

@@ -31,7 +31,7 @@ impl Stage {
     ) -> Result<Self, Error> {
         let scopes = [attacker, victim].map(|org| TenantScope::org(org.clone()));
         for scope in &scopes {
-            room::begin(&cache.server, &room::generation(scope)).await?;
+            room::begin(&cache.server, &room::suspended(scope), &room::generation(scope)).await?;
         }
         let [attacker, victim] = scopes.map(|scope| cache.scoped(&scope));
         let secret = format!("written by the owner only, {}", Uuid::new_v4());
