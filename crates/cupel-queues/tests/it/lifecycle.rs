@@ -3,8 +3,13 @@
 use std::error::Error;
 use std::time::Duration;
 
-use cupel_queues::{Error as QueuesError, RunFilter, RunStatus, TenantQueues, WorkerLimits};
+use cupel_queues::{
+    Error as QueuesError, RunFilter, RunStatus, TenantQueues, WorkerLimits, danger,
+};
 use cupel_tenant::{IsolationLayer, OrgId, OrgSpec, TenantScope, Tier};
+use temporal_client::tonic::{Code, Request};
+use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
+use temporalio_common::protos::temporal::api::workflowservice::v1::ResetWorkflowExecutionRequest;
 use tokio::time::timeout;
 
 use crate::server;
@@ -56,9 +61,31 @@ async fn a_suspended_organization_starts_nothing_in_any_process() -> Tested {
     let tenant = |queues: &TenantQueues, org: &OrgId| queues.scoped(&TenantScope::org(org.clone()));
     assert_eq!(tenant(&elsewhere, &org).start(Sum::run, "warm", vec![1]).await?.result().await?, 1);
 
+    // A reset starts a run too, of one that has ended.
+    let reset = async || {
+        let request = ResetWorkflowExecutionRequest {
+            namespace: here.namespace().to_owned(),
+            workflow_execution: Some(WorkflowExecution {
+                workflow_id: format!("{org}/warm"),
+                ..WorkflowExecution::default()
+            }),
+            reason: "to run it again".to_owned(),
+            // The end of the first workflow task: started, scheduled, started, completed.
+            workflow_task_finish_event_id: 4,
+            request_id: uuid::Uuid::new_v4().to_string(),
+            ..ResetWorkflowExecutionRequest::default()
+        };
+        let mut service =
+            danger::client(&tenant(&here, &org)).await?.connection().workflow_service();
+        Ok::<_, Box<dyn Error>>(service.reset_workflow_execution(Request::new(request)).await)
+    };
+    reset().await??;
+
     here.suspend(&org).await?;
     here.suspend(&org).await?;
     handle.ended().await?;
+    let refused = reset().await?.err().map(|status| status.code());
+    assert_eq!(refused, Some(Code::PermissionDenied), "a suspended organization resets a run");
     let refused = tenant(&here, &org).start(Sum::run, "here", vec![1]).await;
     assert!(matches!(refused, Err(QueuesError::Suspended { .. })), "{refused:?}");
     server::eventually("the other process knows", async || {
