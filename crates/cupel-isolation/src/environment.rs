@@ -7,8 +7,9 @@ use serde::Deserialize;
 #[serde(rename_all = "lowercase")]
 #[expect(clippy::exhaustive_enums, reason = "a third kind would have to choose between the two")]
 pub enum Environment {
-    /// Refuses local keyrings, plain-text endpoints beyond loopback, and databases whose audit has
-    /// critical findings. The default.
+    /// Refuses local keyrings, and plain-text endpoints of Redis, Temporal and KMS beyond loopback. The
+    /// default. The encryption of PostgreSQL is what its URL says (`sslmode`), and its audit is not yet
+    /// asked at the start.
     #[default]
     Production,
     /// Warns of what production refuses.

@@ -39,10 +39,17 @@ pub(super) async fn read(turn: &Turn<'_>) -> Seen {
 pub(super) async fn write(turn: &Turn<'_>) -> Seen {
     both(turn, Count::Affected, |table, condition| {
         let name = table.name.quoted();
-        Some(format!("UPDATE {name} SET workspace_id = workspace_id WHERE {condition}"))
+        let pair = of_the_pair(turn);
+        Some(format!("UPDATE {name} SET workspace_id = workspace_id WHERE {condition} AND {pair}"))
     })
     .await
     .map(|seen| seen.map(|(seen, owner)| (seen.observed("updated"), owner.control("updates"))))
+}
+
+/// Where a guard is missing, the rows of organizations in use are not touched all the same. An id is of an
+/// alphabet that needs no quoting.
+fn of_the_pair(turn: &Turn<'_>) -> String {
+    format!("org_id::text IN ('{}', '{}')", turn.attacker, turn.victim)
 }
 
 type Tallies = (super::tally::Tally, super::tally::Tally);
@@ -85,7 +92,8 @@ pub(super) async fn change_shared(turn: &Turn<'_>) -> Seen {
     let Ok(narrow) = whole(turn.attacker).narrow_to(workspace) else { return Ok(None) };
     let update = |table: &Relation| {
         let name = table.name.quoted();
-        shared(table).then(|| vec![format!("UPDATE {name} SET org_id = org_id")])
+        shared(table)
+            .then(|| vec![format!("UPDATE {name} SET org_id = org_id WHERE {}", of_the_pair(turn))])
     };
     let insert = |table: &Relation| {
         let sql = turn.stage.insert(table, turn.attacker, FRESH, COMMON[0]);

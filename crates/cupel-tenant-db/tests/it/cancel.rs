@@ -15,33 +15,45 @@ use url::Url;
 
 use crate::bed::{Bed, TestResult, scope};
 
-/// Polls `work` at most `polls` times and then drops it. Returns whether it finished.
-async fn cut_short<F: Future>(work: F, polls: usize) -> bool {
+/// Polls `work` at most `polls` times and then drops it. Returns what came of it, if it finished.
+async fn cut_short<F: Future>(work: F, polls: usize) -> Option<F::Output> {
     let mut left = polls;
     let mut work = pin!(work);
     std::future::poll_fn(move |cx| {
         if left == 0 {
-            return Poll::Ready(false);
+            return Poll::Ready(None);
         }
         left -= 1;
-        work.as_mut().poll(cx).map(|_| true)
+        work.as_mut().poll(cx).map(Some)
     })
     .await
 }
 
 /// Cuts `work` short after one poll, after two, and so on until it finishes, `rounds` times over, and
 /// after each asks `check`. Returns how often the answer was no.
-async fn at_every_await<W: Future, C: Future<Output = Result<bool, sqlx::Error>>>(
+///
+/// What `work` says when it finishes counts: an error of its own is one of the test, and so is work that
+/// was never cut short.
+async fn at_every_await<T, E, W, C>(
     rounds: usize,
     work: impl Fn() -> W,
     check: impl Fn() -> C,
-) -> Result<usize, sqlx::Error> {
+) -> Result<usize, Box<dyn std::error::Error>>
+where
+    E: Into<Box<dyn std::error::Error>>,
+    W: Future<Output = Result<T, E>>,
+    C: Future<Output = Result<bool, sqlx::Error>>,
+{
     let mut dirty = 0;
     for _ in 0..rounds {
         for polls in 1.. {
             let finished = cut_short(work(), polls).await;
             dirty += usize::from(!check().await?);
-            if finished {
+            if let Some(output) = finished {
+                output.map_err(Into::into)?;
+                if polls < 4 {
+                    return Err("the work was hardly cut short".into());
+                }
                 break;
             }
         }
@@ -152,14 +164,15 @@ async fn a_commit_that_was_dropped_stored_all_or_nothing() -> TestResult {
     let bed = Bed::start().await?;
     let db = one_connection(&bed).await?;
     let write = || async {
-        let mut tx = db.begin(&scope("acme")).await.ok()?;
-        tx.execute(
-            "INSERT INTO pipelines (org_id, id, name) SELECT 'acme', gen_random_uuid(), 'n'",
-        )
-        .await
-        .ok()?;
-        tx.execute("INSERT INTO component_libraries (org_id, id, name) SELECT 'acme', gen_random_uuid(), 'n'").await.ok()?;
-        tx.commit().await.ok()
+        let mut tx = db.begin(&scope("acme")).await?;
+        for table in ["pipelines", "component_libraries"] {
+            let insert = format!(
+                "INSERT INTO {table} (org_id, id, name) SELECT 'acme', gen_random_uuid(), 'n'"
+            );
+            tx.execute(AssertSqlSafe(insert)).await?;
+        }
+        tx.commit().await?;
+        Ok::<_, Box<dyn std::error::Error>>(())
     };
     let uneven =
         "SELECT (SELECT count(*) FROM pipelines) = (SELECT count(*) FROM component_libraries)";
