@@ -46,7 +46,7 @@ fn limit_finding(queue: &QueueName, limit: &QueueLimit) -> Option<Finding> {
     } else if limit.rate.is_some() && limit.set_by != SIGNATURE {
         Some(finding(
             "Q2",
-            Severity::Warning,
+            Severity::Medium,
             "the rate limit of the activity queue was set by somebody else",
             "whoever may write to the namespace stops or floods the organization's work",
         ))

@@ -47,7 +47,9 @@
 //! # What holds
 //!
 //! - The *firewall* is an allow-list of calls, each looked at for the names in it. Schedules, batch
-//!   operations, standalone activities, Nexus, and the settings of queues are not on it.
+//!   operations, standalone activities, Nexus, Worker Versioning, the settings of queues and the list
+//!   of workers are not on it. Search attributes whose names Temporal keeps to itself are not set by an
+//!   organization, and its workers are known to the server by keys that start with its id.
 //! - The *fence* reads every queue and run that workflow code names as its own organization's, so that
 //!   honest code need not know its prefix. Code that gets past it is failed by the firewall.
 //! - A *suspended* organization is refused new runs by every process within a second, since the server

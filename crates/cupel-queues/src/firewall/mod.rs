@@ -6,13 +6,19 @@
 //! a worker's own client included.
 //!
 //! The rule is an allow-list. A call that is not on it is refused, and so is a call that names anything
-//! that is not the organization's: a queue, a run, a task, a page of results, a namespace.
+//! that is not the organization's: a queue, a run, a task, a page of results, a namespace, a worker.
+//! What organizations have no share in is closed: worker deployments, and the search attributes that
+//! are Temporal's own.
 
+mod attributes;
+mod call;
 mod commands;
 mod gate;
 mod issued;
 mod names;
 mod table;
+mod versions;
+mod workers;
 
 use std::sync::Arc;
 

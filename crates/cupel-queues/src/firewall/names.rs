@@ -4,7 +4,7 @@ use cupel_tenant::OrgId;
 use prost::Message;
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
-use temporalio_common::protos::temporal::api::worker::v1::WorkerHeartbeat;
+use uuid::Uuid;
 
 use crate::{QueueName, RunFilter, RunId};
 
@@ -63,6 +63,11 @@ impl Names {
         }
     }
 
+    /// The name of the organization's queue, and of no other.
+    pub(crate) fn queue_text(&self, name: &str) -> Verdict {
+        verdict(name == self.queue)
+    }
+
     /// The name of a queue, where empty means none.
     pub(crate) fn queue_text_or_none(&self, name: &str) -> Verdict {
         verdict(name.is_empty() || self.knows_queue(name))
@@ -105,8 +110,23 @@ impl Names {
         verdict(RunFilter::parse(&self.org, query).is_some())
     }
 
-    pub(crate) fn heartbeats(&self, heartbeats: &[WorkerHeartbeat]) -> Verdict {
-        verdict(heartbeats.iter().all(|heartbeat| heartbeat.task_queue == self.queue))
+    /// How a worker of the organization signs.
+    pub(crate) fn identity(&self, identity: &str) -> Verdict {
+        verdict(self.is_mine(identity))
+    }
+
+    /// Puts the key that a worker made up for itself, a UUID, under the organization:
+    /// `{org_id}/{key}`. Empty means none.
+    ///
+    /// The server has one space of such keys for all (Temporal 1.32.0): a report replaces what is known
+    /// of the worker with that key, and a shutdown ends the polls under it on any queue. Whoever knows
+    /// the key of another organization's worker has no way to write it here.
+    pub(crate) fn bind(&self, key: &mut String) -> Verdict {
+        if !key.is_empty() {
+            let made_up = Uuid::try_parse(key).map_err(|_| Foreign)?;
+            *key = format!("{}/{made_up}", self.org);
+        }
+        Ok(())
     }
 }
 
@@ -175,5 +195,19 @@ mod tests {
         assert_eq!(names().task(b""), Err(Foreign));
         assert_eq!(names().query_task(&token("cupel-hosted-acme")), Ok(()));
         assert_eq!(names().query_task(&token("cupel-hosted-globex")), Err(Foreign));
+    }
+
+    #[test]
+    fn a_workers_key_is_put_under_its_organization() {
+        let bound = |key: &str| {
+            let mut key = key.to_owned();
+            names().bind(&mut key).map(|()| key)
+        };
+        let key = "0f3a0f3a-0f3a-4f3a-8f3a-0f3a0f3a0f3a";
+        assert_eq!(bound(key).as_deref(), Ok("acme/0f3a0f3a-0f3a-4f3a-8f3a-0f3a0f3a0f3a"));
+        assert_eq!(bound("").as_deref(), Ok(""));
+        for other in ["globex/", "acme/", "acme-b/", "x", " "] {
+            assert_eq!(bound(&format!("{other}{key}")), Err(Foreign), "{other:?}");
+        }
     }
 }

@@ -2,8 +2,7 @@
 
 use prost::Message;
 use temporal_client::callback_based::{GrpcRequest, GrpcSuccessResponse};
-use temporal_client::tonic::metadata::MetadataValue;
-use temporal_client::tonic::{Request, Response, Status};
+use temporal_client::tonic::Status;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     CountWorkflowExecutionsRequest, DeleteWorkflowExecutionRequest, DescribeNamespaceRequest,
     DescribeTaskQueueRequest, DescribeWorkflowExecutionRequest, GetSystemInfoRequest,
@@ -23,9 +22,11 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
     UpdateWorkflowExecutionRequest,
 };
 
-use super::commands::restrain;
+use super::call::{foreign, noted, upstream_request, written};
 use super::gate::Gate;
 use super::names::{Foreign, verdict};
+use super::versions::unversioned;
+use super::{attributes, commands, workers};
 
 const SERVICE: &str = "temporal.api.workflowservice.v1.WorkflowService";
 
@@ -74,13 +75,17 @@ pub(super) async fn pass(gate: &Gate, call: GrpcRequest) -> Result<GrpcSuccessRe
             |gate, message| {
                 gate.names.queue(&message.task_queue)?;
                 gate.names.run_id(&message.workflow_id)?;
+                attributes::at_start(&message.search_attributes)?;
+                unversioned(message)?;
                 verdict(message.completion_callbacks.is_empty())
             }
         }
         signal_with_start_workflow_execution(SignalWithStartWorkflowExecutionRequest) {
             |gate, message| {
                 gate.names.queue(&message.task_queue)?;
-                gate.names.run_id(&message.workflow_id)
+                gate.names.run_id(&message.workflow_id)?;
+                attributes::at_start(&message.search_attributes)?;
+                unversioned(message)
             }
         }
         signal_workflow_execution(SignalWorkflowExecutionRequest) {
@@ -96,7 +101,10 @@ pub(super) async fn pass(gate: &Gate, call: GrpcRequest) -> Result<GrpcSuccessRe
             |gate, message| gate.names.run(&message.workflow_execution)
         }
         reset_workflow_execution(ResetWorkflowExecutionRequest) {
-            |gate, message| gate.names.run(&message.workflow_execution)
+            |gate, message| {
+                gate.names.run(&message.workflow_execution)?;
+                unversioned(message)
+            }
         }
         describe_workflow_execution(DescribeWorkflowExecutionRequest) {
             |gate, message| gate.names.run(&message.execution)
@@ -105,7 +113,11 @@ pub(super) async fn pass(gate: &Gate, call: GrpcRequest) -> Result<GrpcSuccessRe
             |gate, message| gate.names.run(&message.execution)
         }
         update_workflow_execution(UpdateWorkflowExecutionRequest) {
-            |gate, message| gate.names.run(&message.workflow_execution)
+            |gate, message| {
+                gate.names.run(&message.workflow_execution)?;
+                let update = message.request.as_ref().ok_or(Foreign)?;
+                verdict(update.completion_callbacks.is_empty())
+            }
         }
         poll_workflow_execution_update(PollWorkflowExecutionUpdateRequest) {
             |gate, message| {
@@ -137,17 +149,37 @@ pub(super) async fn pass(gate: &Gate, call: GrpcRequest) -> Result<GrpcSuccessRe
         }
         // Workers.
         describe_namespace(DescribeNamespaceRequest) {
-            |_, message| verdict(message.id.is_empty())
+            |_, message| verdict(message.id.is_empty()),
+            |_, answer| {
+                // Commands come over a queue that is no organization's, so its workers wait for none.
+                let namespace = answer.namespace_info.as_mut();
+                if let Some(can) = namespace.and_then(|namespace| namespace.capabilities.as_mut()) {
+                    can.worker_commands = false;
+                }
+            }
         }
         describe_task_queue(DescribeTaskQueueRequest) {
-            |gate, message| gate.names.queue(&message.task_queue)
+            |gate, message| {
+                gate.names.queue(&message.task_queue)?;
+                unversioned(message)
+            }
         }
         poll_workflow_task_queue(PollWorkflowTaskQueueRequest) {
-            |gate, message| gate.names.queue(&message.task_queue),
+            |gate, message| {
+                gate.names.queue(&message.task_queue)?;
+                unversioned(message)?;
+                gate.names.bind(&mut message.worker_instance_key)?;
+                verdict(message.worker_control_task_queue.is_empty())
+            },
             |gate, answer| gate.issued.note(&answer.next_page_token)
         }
         poll_activity_task_queue(PollActivityTaskQueueRequest) {
-            |gate, message| gate.names.queue(&message.task_queue)
+            |gate, message| {
+                gate.names.queue(&message.task_queue)?;
+                unversioned(message)?;
+                gate.names.bind(&mut message.worker_instance_key)?;
+                verdict(message.worker_control_task_queue.is_empty())
+            }
         }
         respond_workflow_task_completed(RespondWorkflowTaskCompletedRequest) {
             |gate, message| {
@@ -155,8 +187,10 @@ pub(super) async fn pass(gate: &Gate, call: GrpcRequest) -> Result<GrpcSuccessRe
                 if let Some(sticky) = &message.sticky_attributes {
                     gate.names.queue(&sticky.worker_task_queue)?;
                 }
-                restrain(&gate.names, &mut message.commands);
-                Ok(())
+                unversioned(message)?;
+                gate.names.bind(&mut message.worker_instance_key)?;
+                commands::restrain(&gate.names, &mut message.commands);
+                verdict(message.worker_control_task_queue.is_empty())
             },
             |gate, answer| {
                 if let Some(task) = &answer.workflow_task {
@@ -165,19 +199,31 @@ pub(super) async fn pass(gate: &Gate, call: GrpcRequest) -> Result<GrpcSuccessRe
             }
         }
         respond_workflow_task_failed(RespondWorkflowTaskFailedRequest) {
-            |gate, message| gate.names.task(&message.task_token)
+            |gate, message| {
+                gate.names.task(&message.task_token)?;
+                unversioned(message)
+            }
         }
         respond_query_task_completed(RespondQueryTaskCompletedRequest) {
             |gate, message| gate.names.query_task(&message.task_token)
         }
         respond_activity_task_completed(RespondActivityTaskCompletedRequest) {
-            |gate, message| gate.names.task(&message.task_token)
+            |gate, message| {
+                gate.names.task(&message.task_token)?;
+                unversioned(message)
+            }
         }
         respond_activity_task_failed(RespondActivityTaskFailedRequest) {
-            |gate, message| gate.names.task(&message.task_token)
+            |gate, message| {
+                gate.names.task(&message.task_token)?;
+                unversioned(message)
+            }
         }
         respond_activity_task_canceled(RespondActivityTaskCanceledRequest) {
-            |gate, message| gate.names.task(&message.task_token)
+            |gate, message| {
+                gate.names.task(&message.task_token)?;
+                unversioned(message)
+            }
         }
         record_activity_task_heartbeat(RecordActivityTaskHeartbeatRequest) {
             |gate, message| gate.names.task(&message.task_token)
@@ -198,42 +244,15 @@ pub(super) async fn pass(gate: &Gate, call: GrpcRequest) -> Result<GrpcSuccessRe
             |gate, message| gate.names.run(&message.execution)
         }
         record_worker_heartbeat(RecordWorkerHeartbeatRequest) {
-            |gate, message| gate.names.heartbeats(&message.worker_heartbeat)
+            |gate, message| workers::restrain(&gate.names, &mut message.worker_heartbeat)
         }
         shutdown_worker(ShutdownWorkerRequest) {
             |gate, message| {
                 gate.names.queue_text_or_none(&message.sticky_task_queue)?;
                 gate.names.queue_text_or_none(&message.task_queue)?;
-                gate.names.heartbeats(message.worker_heartbeat.as_slice())
+                gate.names.bind(&mut message.worker_instance_key)?;
+                workers::restrain(&gate.names, message.worker_heartbeat.as_mut_slice())
             }
         }
     }
-}
-
-/// Wraps `message` for the server. Of the caller's headers only the deadline goes along: who speaks
-/// is the process, and its credentials are upstream's.
-fn upstream_request<M>(message: M, call: &GrpcRequest) -> Request<M> {
-    let mut request = Request::new(message);
-    let deadline = call.headers.get("grpc-timeout").and_then(|value| value.to_str().ok());
-    if let Some(deadline) = deadline.and_then(|text| MetadataValue::try_from(text).ok()) {
-        request.metadata_mut().insert("grpc-timeout", deadline);
-    }
-    request
-}
-
-/// Lets `note` look at an answer, or change it, before the organization sees it.
-fn noted<M>(gate: &Gate, mut answer: Response<M>, note: impl FnOnce(&Gate, &mut M)) -> Response<M> {
-    note(gate, answer.get_mut());
-    answer
-}
-
-fn written<M: Message>(answer: Response<M>) -> Result<GrpcSuccessResponse, Status> {
-    Ok(GrpcSuccessResponse {
-        headers: Default::default(),
-        proto: answer.into_inner().encode_to_vec(),
-    })
-}
-
-fn foreign() -> Status {
-    Status::permission_denied("the call names something that is not this organization's")
 }

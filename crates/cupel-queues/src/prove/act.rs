@@ -25,3 +25,11 @@ pub(super) fn control(answer: Result<String, Status>) -> Control {
         Err(status) => Control::failed(format!("owner was answered {:?}", status.code())),
     }
 }
+
+/// What the service could do, where no organization may.
+pub(super) fn service_control(answer: Result<String, Status>) -> Control {
+    match answer {
+        Ok(evidence) => Control::held(format!("the service {evidence}")),
+        Err(status) => Control::failed(format!("the service was answered {:?}", status.code())),
+    }
+}

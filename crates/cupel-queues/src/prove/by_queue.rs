@@ -14,9 +14,9 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::act::{control, observed};
+use super::act::{control, observed, service_control};
 use super::side::{Side, Stage};
-use super::{Concluded, Control, Observed};
+use super::{Concluded, Observed};
 use crate::{Error, snapshot};
 
 /// How long the server may take to show a poller.
@@ -108,10 +108,7 @@ pub(super) async fn pause(stage: &Stage<'_>) -> Concluded {
         }
         seen => seen,
     };
-    let owned = match act(stage.queues.server()).await {
-        Ok(evidence) => Control::held(format!("the service {evidence}")),
-        Err(status) => Control::failed(format!("the service was answered {:?}", status.code())),
-    };
+    let owned = service_control(act(stage.queues.server()).await);
     standing.restore(&before).await?;
     Ok((seen, owned))
 }

@@ -3,12 +3,15 @@
 //! Attacks are raw calls through the attacker's own client, since that is what code of a tenant can
 //! get hold of at worst (an activity is handed it by the SDK). Whether one got through is not told by
 //! its answer alone: where it could have changed something, the server is asked afterwards, in our own
-//! name. Each control is the same call by the owner, on the same thing, in the same run.
+//! name. Each control is the same call by the owner, on the same thing, in the same run; by the service,
+//! where no organization is an owner.
 
 mod act;
+mod by_attribute;
 mod by_id;
 mod by_query;
 mod by_queue;
+mod by_worker;
 mod from_code;
 mod side;
 
@@ -26,7 +29,7 @@ type Concluded = Result<(Observed, Control), Error>;
 type Act = for<'a> fn(&'a Stage<'a>) -> BoxFuture<'a, Concluded>;
 
 /// Every attack, as it reads in a report.
-const ATTACKS: [(&str, Act); 15] = [
+const ATTACKS: [(&str, Act); 18] = [
     ("start a run on the other's queue", |stage| Box::pin(by_queue::start(stage))),
     ("poll the other's queue as a worker", |stage| Box::pin(by_queue::poll(stage))),
     ("take over a run's id, terminating it", |stage| Box::pin(by_id::take_over(stage))),
@@ -43,6 +46,13 @@ const ATTACKS: [(&str, Act); 15] = [
     }),
     ("signal a run from workflow code", |stage| Box::pin(from_code::signal(stage))),
     ("terminate a run from an activity", |stage| Box::pin(from_code::terminate(stage))),
+    ("hide a run from the service by a reserved attribute", |stage| {
+        Box::pin(by_attribute::hide(stage))
+    }),
+    ("list the other's workers and their hosts", |stage| Box::pin(by_worker::list(stage))),
+    ("report on the other's worker under its instance key", |stage| {
+        Box::pin(by_worker::report(stage))
+    }),
     // The last, since its control pauses the queue for a moment.
     ("set the rate limit of the other's queue to zero", |stage| Box::pin(by_queue::pause(stage))),
 ];

@@ -5,7 +5,9 @@ use temporal_client::Client;
 use temporal_client::grpc::WorkflowService;
 use temporal_client::tonic::Request;
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
-use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeWorkflowExecutionRequest;
+use temporalio_common::protos::temporal::api::workflowservice::v1::{
+    DeleteWorkflowExecutionRequest, DescribeWorkflowExecutionRequest,
+};
 use tokio::time::timeout;
 
 use crate::canary::{Errand, Hands, Held, Task, Told};
@@ -133,5 +135,22 @@ impl Stage<'_> {
             queue: info.task_queue,
             status: RunStatus::from_wire(info.status),
         }))
+    }
+
+    /// Deletes a run in our own name, if there is one.
+    pub(super) async fn remove(&self, id: &str) -> Result<(), Error> {
+        let request = DeleteWorkflowExecutionRequest {
+            namespace: self.queues.namespace().to_owned(),
+            workflow_execution: Some(WorkflowExecution {
+                workflow_id: id.to_owned(),
+                ..WorkflowExecution::default()
+            }),
+        };
+        let mut service = self.queues.server().workflow_service();
+        let answer = service.delete_workflow_execution(Request::new(request)).await;
+        match answer.map_err(Error::from) {
+            Ok(_) | Err(Error::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }

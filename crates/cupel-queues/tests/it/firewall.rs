@@ -5,14 +5,25 @@ use std::error::Error;
 use cupel_queues::danger;
 use cupel_tenant::{OrgId, TenantScope};
 use temporal_client::tonic::{Code, Request};
-use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
+use temporalio_common::protos::temporal::api::common::v1::{Callback, WorkflowExecution};
 use temporalio_common::protos::temporal::api::operatorservice::v1::ListSearchAttributesRequest;
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_common::protos::temporal::api::update::v1::Request as UpdateRequest;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
-    CreateScheduleRequest, DescribeNamespaceRequest, DescribeTaskQueueRequest,
+    CountWorkersRequest, CreateScheduleRequest, CreateWorkerDeploymentRequest,
+    CreateWorkerDeploymentVersionRequest, DeleteWorkerDeploymentRequest,
+    DeleteWorkerDeploymentVersionRequest, DescribeNamespaceRequest, DescribeTaskQueueRequest,
+    DescribeWorkerDeploymentRequest, DescribeWorkerDeploymentVersionRequest, DescribeWorkerRequest,
+    FetchWorkerConfigRequest, GetWorkerBuildIdCompatibilityRequest,
+    GetWorkerTaskReachabilityRequest, GetWorkerVersioningRulesRequest,
     GetWorkflowExecutionHistoryRequest, ListNamespacesRequest, ListSchedulesRequest,
-    ListWorkersRequest, RespondActivityTaskCompletedRequest, StartActivityExecutionRequest,
-    StartBatchOperationRequest, UpdateNamespaceRequest,
+    ListWorkerDeploymentsRequest, ListWorkersRequest, PollNexusTaskQueueRequest,
+    RespondActivityTaskCompletedRequest, SetWorkerDeploymentCurrentVersionRequest,
+    SetWorkerDeploymentManagerRequest, SetWorkerDeploymentRampingVersionRequest,
+    StartActivityExecutionRequest, StartBatchOperationRequest, UpdateNamespaceRequest,
+    UpdateWorkerBuildIdCompatibilityRequest, UpdateWorkerConfigRequest,
+    UpdateWorkerDeploymentVersionMetadataRequest, UpdateWorkerVersioningRulesRequest,
+    UpdateWorkflowExecutionOptionsRequest, UpdateWorkflowExecutionRequest,
 };
 
 use crate::server;
@@ -55,10 +66,6 @@ async fn what_reaches_beyond_one_organization_is_closed() -> Tested {
             namespace: namespace(),
             ..StartActivityExecutionRequest::default()
         });
-        list_workers(ListWorkersRequest {
-            namespace: namespace(),
-            ..ListWorkersRequest::default()
-        });
         update_namespace(UpdateNamespaceRequest {
             namespace: namespace(),
             ..UpdateNamespaceRequest::default()
@@ -68,6 +75,50 @@ async fn what_reaches_beyond_one_organization_is_closed() -> Tested {
     let mut operator = client.connection().operator_service();
     refused! { operator;
         list_search_attributes(ListSearchAttributesRequest { namespace: namespace() });
+    }
+    Ok(())
+}
+
+/// Makes each call with nothing in it but the namespace, and wants it refused.
+macro_rules! closed {
+    ($service:ident, $namespace:expr; $($method:ident($request:ident),)*) => {
+        refused! { $service;
+            $($method($request { namespace: $namespace, ..$request::default() });)*
+        }
+    };
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_and_their_versions_are_closed() -> Tested {
+    let queues = server::queues().await?;
+    let tenant = queues.scoped(&TenantScope::org(server::org()));
+    let client = danger::client(&tenant).await?;
+    let mut service = client.connection().workflow_service();
+    closed! { service, queues.namespace().to_owned();
+        count_workers(CountWorkersRequest),
+        create_worker_deployment(CreateWorkerDeploymentRequest),
+        create_worker_deployment_version(CreateWorkerDeploymentVersionRequest),
+        delete_worker_deployment(DeleteWorkerDeploymentRequest),
+        delete_worker_deployment_version(DeleteWorkerDeploymentVersionRequest),
+        describe_worker(DescribeWorkerRequest),
+        describe_worker_deployment(DescribeWorkerDeploymentRequest),
+        describe_worker_deployment_version(DescribeWorkerDeploymentVersionRequest),
+        fetch_worker_config(FetchWorkerConfigRequest),
+        get_worker_build_id_compatibility(GetWorkerBuildIdCompatibilityRequest),
+        get_worker_task_reachability(GetWorkerTaskReachabilityRequest),
+        get_worker_versioning_rules(GetWorkerVersioningRulesRequest),
+        list_worker_deployments(ListWorkerDeploymentsRequest),
+        list_workers(ListWorkersRequest),
+        // The queue over which the server sends commands to workers.
+        poll_nexus_task_queue(PollNexusTaskQueueRequest),
+        set_worker_deployment_current_version(SetWorkerDeploymentCurrentVersionRequest),
+        set_worker_deployment_manager(SetWorkerDeploymentManagerRequest),
+        set_worker_deployment_ramping_version(SetWorkerDeploymentRampingVersionRequest),
+        update_worker_build_id_compatibility(UpdateWorkerBuildIdCompatibilityRequest),
+        update_worker_config(UpdateWorkerConfigRequest),
+        update_worker_deployment_version_metadata(UpdateWorkerDeploymentVersionMetadataRequest),
+        update_worker_versioning_rules(UpdateWorkerVersioningRulesRequest),
+        update_workflow_execution_options(UpdateWorkflowExecutionOptionsRequest),
     }
     Ok(())
 }
@@ -96,6 +147,19 @@ async fn what_names_another_organization_is_refused() -> Tested {
             // The token of a task of globex/nightly, as the server writes it: its second field.
             task_token: b"\x12\x0eglobex/nightly".to_vec(),
             ..RespondActivityTaskCompletedRequest::default()
+        });
+        // An update whose outcome is sent on.
+        update_workflow_execution(UpdateWorkflowExecutionRequest {
+            namespace: queues.namespace().to_owned(),
+            workflow_execution: Some(WorkflowExecution {
+                workflow_id: format!("{}/nightly", tenant.org_id()),
+                ..WorkflowExecution::default()
+            }),
+            request: Some(UpdateRequest {
+                completion_callbacks: vec![Callback::default()],
+                ..UpdateRequest::default()
+            }),
+            ..UpdateWorkflowExecutionRequest::default()
         });
         // A page of a history that this organization was never given.
         get_workflow_execution_history(GetWorkflowExecutionHistoryRequest {

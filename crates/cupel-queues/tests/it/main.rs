@@ -5,5 +5,7 @@ mod firewall;
 mod lifecycle;
 mod prove;
 mod refusals;
+mod reserved;
 mod server;
 mod work;
+mod workers;
