@@ -82,14 +82,14 @@ impl TenantKeys {
             Ok(OrgKey { state: KeyState::Enabled, .. }) => Vec::new(),
             Ok(OrgKey { state: KeyState::Disabled, .. }) => found(
                 "key-disabled",
-                Severity::Notice,
+                Severity::Low,
                 "the key is disabled",
                 "nothing: secrets are refused, as they are while an organization is suspended",
                 "resume the organization, if it should not be suspended",
             ),
             Ok(_) => found(
                 "key-going",
-                Severity::Warning,
+                Severity::Medium,
                 "the key awaits deletion, or is not available",
                 "the loss of everything sealed with it",
                 "cancel the deletion at the key service, or offboard the organization",
@@ -103,7 +103,7 @@ impl TenantKeys {
             ),
             Err(Error::NoKey) => found(
                 "key-missing",
-                Severity::Warning,
+                Severity::Medium,
                 "the organization has no key",
                 "nothing: secrets are refused",
                 "onboard the organization again",

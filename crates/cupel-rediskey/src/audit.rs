@@ -63,7 +63,7 @@ fn old(at: &str, version: &str) -> Finding {
     Finding::new(
         LayerName::Cache,
         "R2",
-        Severity::Warning,
+        Severity::Medium,
         at,
         format!("Redis {version} lets GEORADIUS write past a user's key patterns"),
         "a Redis user who is limited to one organization's keys to overwrite another's",
@@ -75,7 +75,7 @@ fn evicts(at: &str, policy: &str) -> Finding {
     Finding::new(
         LayerName::Cache,
         "R3",
-        Severity::Notice,
+        Severity::Low,
         at,
         format!("maxmemory-policy is {policy}"),
         "a full memory to drop sessions, and the mark that an organization is suspended",
@@ -87,7 +87,7 @@ fn keys_for_ever(org: &OrgId, count: u64) -> Finding {
     Finding::new(
         LayerName::Cache,
         "R4",
-        Severity::Notice,
+        Severity::Low,
         format!("org:{org}"),
         format!("{count} values live for ever; none was written by this crate"),
         "data to outlive every bound that was promised for it",

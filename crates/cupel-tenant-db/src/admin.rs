@@ -1,17 +1,20 @@
 use std::fmt;
 use std::time::Instant;
 
-use cupel_tenant::OrgId;
+use cupel_tenant::{OrgId, TenantScope};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, stream};
 use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{
-    AssertSqlSafe, Describe, Either, Execute, Executor, PgConnection, Postgres, SqlSafeStr, SqlStr,
+    AssertSqlSafe, Connection, Describe, Either, Execute, Executor, PgConnection, Postgres,
+    SqlSafeStr, SqlStr,
 };
+use tokio::task::JoinHandle;
 
 use crate::grant::{Reach, Ready};
 use crate::lease::Lease;
+use crate::pool::Pool;
 use crate::schema::ident;
 use crate::{AdminGrant, Error, TenantDb};
 
@@ -25,6 +28,46 @@ pub struct AdminTx {
     lease: Lease,
     expires: Instant,
     reach: Reach,
+    db: TenantDb,
+    _end: End,
+}
+
+/// What ends the session of an admin transaction that is still there when its grant is over, whatever
+/// it is doing then: a statement's own timeout counts from the statement's beginning. Dropped, it lets
+/// the session live.
+#[derive(Debug)]
+struct End(JoinHandle<()>);
+
+impl End {
+    fn at(expires: Instant, backend: i32, pool: Pool) -> Self {
+        Self(tokio::spawn(async move {
+            tokio::time::sleep_until(expires.into()).await;
+            if let Err(error) = terminate(&pool, backend).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "an admin transaction was not ended with its grant"
+                );
+            }
+        }))
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Ends another session of the admin role.
+async fn terminate(pool: &Pool, backend: i32) -> Result<(), Error> {
+    let mut conn = pool.aside().await?;
+    sqlx::query("SELECT pg_catalog.pg_terminate_backend($1)")
+        .bind(backend)
+        .execute(&mut conn)
+        .await
+        .map_err(Error::statement("ending an admin transaction"))?;
+    let _ = conn.close().await;
+    Ok(())
 }
 
 impl TenantDb {
@@ -50,6 +93,7 @@ impl TenantDb {
         };
         let millis = u32::try_from(left.as_millis().max(1)).unwrap_or(u32::MAX);
         let (actor, reason, ticket) = grant.texts();
+        let mut session = pool.lend_tested().await?;
         let app_role: String = sqlx::query_scalar(
             "WITH logged AS (
                INSERT INTO cupel.access_log (actor, reason, ticket, access, orgs, expires)
@@ -63,9 +107,10 @@ impl TenantDb {
         .bind(grant.access().as_str())
         .bind(orgs)
         .bind(i64::from(millis))
-        .fetch_one(pool)
+        .fetch_one(session.connection())
         .await
         .map_err(|error| Error::AccessNotLogged { source: error.into() })?;
+        session.give_back();
         let role = match grant.reach() {
             Reach::All => String::new(),
             Reach::Named(_) => format!("SET LOCAL ROLE {}", ident(&app_role)),
@@ -79,8 +124,15 @@ impl TenantDb {
             timeout = millis.min(i32::MAX.unsigned_abs()),
         ))
         .into_sql_str();
-        let (lease, _) = Lease::open(pool, &opening).await?;
-        let mut tx = AdminTx { lease, expires: grant.expires(), reach: grant.reach().clone() };
+        let (lease, _) = Lease::open(pool, |_backend| Ok(opening.clone())).await?;
+        let end = End::at(grant.expires(), lease.backend(), pool.clone());
+        let mut tx = AdminTx {
+            lease,
+            expires: grant.expires(),
+            reach: grant.reach().clone(),
+            db: self.clone(),
+            _end: end,
+        };
         if let Reach::Named(orgs) = grant.reach()
             && let [only] = orgs.as_slice()
         {
@@ -106,7 +158,9 @@ impl AdminTx {
         if self.is_over() {
             return Err(Error::GrantExpired);
         }
-        let statement = AssertSqlSafe(format!("SET LOCAL app.current_org_id = '{org}'"));
+        let place = self.db.place(self.lease.backend());
+        let enter = self.db.context().enter(&TenantScope::org(org.clone()), place)?;
+        let statement = AssertSqlSafe(enter);
         self.lease
             .connection()
             .execute(statement)
@@ -168,7 +222,7 @@ impl<'c> Executor<'c> for &'c mut AdminTx {
     {
         match self.refusal() {
             Some(refusal) => stream::once(async { Err(refusal) }).boxed(),
-            None => self.lease.watch(query, |conn, query| conn.fetch_many(query)),
+            None => self.lease.fetch_many(query),
         }
     }
 
@@ -182,7 +236,7 @@ impl<'c> Executor<'c> for &'c mut AdminTx {
     {
         match self.refusal() {
             Some(refusal) => async { Err(refusal) }.boxed(),
-            None => self.lease.watch(query, |conn, query| conn.fetch_optional(query)),
+            None => self.lease.fetch_optional(query),
         }
     }
 

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::migration::{lacks, met_another};
 use crate::schema::{self, TableName};
-use crate::{ColumnType, Error, Migration, Table, TableKind};
+use crate::{ColumnType, Error, Migration, SealKey, Table, TableKind};
 
 /// The advisory lock that migrations of one database take: the bytes of "cupel-db".
 const LOCK: i64 = 0x6375_7065_6c2d_6462;
@@ -106,7 +106,12 @@ pub(crate) async fn objects(
             Err(error) => {
                 tries += 1;
                 if tries > 10 || !met_another(&error) {
-                    return Err(lacks("the ownership of the tables and the database")(error));
+                    let needs = if migration.is_sealed() {
+                        "the ownership of the tables and the database, and for a register a superuser"
+                    } else {
+                        "the ownership of the tables and the database"
+                    };
+                    return Err(lacks(needs)(error));
                 }
             }
         }
@@ -132,6 +137,9 @@ async fn apply(
         .execute(&mut *conn)
         .await?;
         changes.push("installed schema cupel");
+    }
+    if migration.is_sealed() {
+        keep_keys(conn, migration.keys(), changes).await?;
     }
     let mut declared = Vec::new();
     for table in migration.declared() {
@@ -212,6 +220,41 @@ async fn isolate(
     Ok(true)
 }
 
+/// Has the database open seals with these keys and no others.
+async fn keep_keys(
+    conn: &mut PgConnection,
+    keys: &[SealKey],
+    changes: &mut Changes,
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<&str> = keys.iter().map(SealKey::id).collect();
+    let gone: Vec<String> =
+        sqlx::query_scalar("DELETE FROM cupel.seal_keys WHERE id <> ALL ($1) RETURNING id")
+            .bind(&ids)
+            .fetch_all(&mut *conn)
+            .await?;
+    for id in gone {
+        changes.push(format!("forgot seal key {id}"));
+    }
+    for key in keys {
+        let [inner, outer] = key.pads();
+        let written = sqlx::query(
+            "INSERT INTO cupel.seal_keys AS k (id, inner_pad, outer_pad) VALUES ($1, $2, $3)
+             ON CONFLICT (id) DO UPDATE
+             SET inner_pad = excluded.inner_pad, outer_pad = excluded.outer_pad
+             WHERE k.inner_pad <> excluded.inner_pad",
+        )
+        .bind(key.id())
+        .bind(inner.as_slice())
+        .bind(outer.as_slice())
+        .execute(&mut *conn)
+        .await?;
+        if written.rows_affected() > 0 {
+            changes.push(format!("stored seal key {}", key.id()));
+        }
+    }
+    Ok(())
+}
+
 /// What the last migration left, in its own words.
 async fn installed(conn: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
     let comment: Option<Option<String>> = sqlx::query_scalar(
@@ -228,7 +271,7 @@ async fn fingerprint(conn: &mut PgConnection, sql: &str) -> Result<String, sqlx:
     sqlx::query_scalar(
         "SELECT md5($1) || md5(concat_ws(E'\\n',
             (SELECT string_agg(concat_ws(' ', p.proname, p.prosrc, p.provolatile, p.prosecdef,
-                    p.proconfig, p.proacl), E'\\n' ORDER BY p.proname)
+                    p.proowner, p.proconfig, p.proacl), E'\\n' ORDER BY p.proname)
              FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid),
             (SELECT string_agg(concat_ws(' ', c.relname, c.relacl), E'\\n' ORDER BY c.relname)
              FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relkind = 'r'),

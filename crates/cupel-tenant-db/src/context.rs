@@ -2,22 +2,39 @@ use cupel_tenant::TenantScope;
 use sqlx::SqlStr;
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
-use crate::Error;
+use crate::seal::{Place, Sealer};
+use crate::{Error, TxOptions};
 
-/// How a transaction tells the server whose it is.
+/// How a transaction tells the server whose it is. The policies are the same in every mode.
+///
+/// What SQL that an attacker got to run as the application's role can do:
+///
+/// | | plain | sealed | register |
+/// |---|---|---|---|
+/// | `set_config` inside a SELECT | refused | refused | refused |
+/// | `SET LOCAL` of another organization, stacked | **switches** | no rows | no rows |
+/// | the same in a `DO` block | **switches** | no rows | no rows |
+/// | a seal seen elsewhere, of another backend | – | no rows | refused |
+/// | an expired seal, or one of an unknown key | – | no rows | refused |
+/// | another seal of this backend, while it is valid | – | **switches** | refused |
+/// | `RESET ALL`, `ROLLBACK TO` | own rows or none | own rows or none | own rows or none |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ContextMode {
-    /// A transaction-local setting that the policies read.
+    /// A transaction-local setting that the policies read: it trusts the SQL of the application.
     #[default]
     Plain,
-    /// The setting counts only with a proof bound to backend, organization and time. Not built yet.
+    /// The setting counts only with a seal: a message authentication code over organization, workspace,
+    /// backend and time, which the policies check in every statement. Needs no superuser.
     Sealed,
-    /// Sealed once per transaction, in a setting that the role cannot write. Not built yet.
+    /// The seal is checked once per transaction, and what was in it is kept in a setting that the
+    /// application's role cannot write. PostgreSQL 15 and later; the migration needs a superuser.
     Register,
 }
 
 impl ContextMode {
+    const ALL: [Self; 3] = [Self::Plain, Self::Sealed, Self::Register];
+
     /// Returns the mode as text: its name in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -27,13 +44,74 @@ impl ContextMode {
         }
     }
 
-    pub(crate) fn check(self) -> Result<(), Error> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == text)
+    }
+}
+
+/// How the transactions of one [`TenantDb`](crate::TenantDb) say whose they are.
+#[derive(Debug)]
+pub(crate) enum Context {
+    Plain,
+    Sealed(Sealer),
+    Register(Sealer),
+}
+
+impl Context {
+    pub(crate) fn mode(&self) -> ContextMode {
         match self {
-            Self::Plain => Ok(()),
-            mode @ (Self::Sealed | Self::Register) => {
-                Err(Error::ContextModeNotBuilt { mode: mode.as_str() })
-            }
+            Self::Plain => ContextMode::Plain,
+            Self::Sealed(_) => ContextMode::Sealed,
+            Self::Register(_) => ContextMode::Register,
         }
+    }
+
+    /// The statements that open a tenant's transaction, sent as one message.
+    ///
+    /// With `ask`, they answer the state that the registry has of the organization, so that a suspended
+    /// one is refused without a round trip of its own.
+    pub(crate) fn opening(
+        &self,
+        scope: &TenantScope,
+        options: TxOptions,
+        place: Place,
+        ask: bool,
+    ) -> Result<SqlStr, Error> {
+        let sql = match self {
+            // One statement, because what it enters must be entered when the state is asked for.
+            Self::Register(sealer) => {
+                let state = if ask { "cupel.org_state()" } else { "NULL::text" };
+                let seal = sealer.seal(scope, place)?;
+                format!("{}SELECT {state} FROM cupel.enter('{seal}')", options.begin())
+            }
+            _ => {
+                let ask = if ask { "; SELECT cupel.org_state()" } else { "" };
+                format!("{}{}{ask}", options.begin(), self.enter(scope, place)?)
+            }
+        };
+        Ok(AssertSqlSafe(sql).into_sql_str())
+    }
+
+    /// The statements that name the scope in an open transaction.
+    ///
+    /// `SET` takes no parameters, so ids and seals become text. They can: their alphabets leave nothing
+    /// to quote.
+    pub(crate) fn enter(&self, scope: &TenantScope, place: Place) -> Result<String, Error> {
+        Ok(match self {
+            Self::Plain => {
+                let org = format!("SET LOCAL app.current_org_id = '{}'", scope.org_id());
+                // A session that is clean has no workspace set, and no other session is borrowed.
+                scope.workspace_id().map_or(org.clone(), |workspace| {
+                    format!("{org}; SET LOCAL app.current_workspace_id = '{workspace}'")
+                })
+            }
+            Self::Sealed(sealer) => {
+                format!("SET LOCAL app.current_seal = '{}'", sealer.seal(scope, place)?)
+            }
+            Self::Register(sealer) => {
+                format!("SELECT cupel.enter('{}')", sealer.seal(scope, place)?)
+            }
+        })
     }
 }
 
@@ -79,44 +157,40 @@ impl ColumnType {
     }
 }
 
-/// The statements that open a tenant's transaction, sent as one message.
-///
-/// `SET` takes no parameters, so the ids become text. They can: both grammars are `a-z 0-9 -`, which
-/// leaves nothing to quote. The last statement asks the registry for the organization's state, so that
-/// a suspended one is refused without a round trip of its own.
-pub(crate) fn opening(scope: &TenantScope) -> SqlStr {
-    let mut sql = format!("BEGIN; SET LOCAL app.current_org_id = '{}'; ", scope.org_id());
-    // A session that is clean has no workspace set, and no other session is borrowed.
-    if let Some(workspace) = scope.workspace_id() {
-        sql += &format!("SET LOCAL app.current_workspace_id = '{workspace}'; ");
-    }
-    sql += "SELECT cupel.org_state()";
-    AssertSqlSafe(sql).into_sql_str()
-}
-
-/// The statements that commit a transaction, sent as one message.
+/// The statements that commit a transaction which may have failed or ended, sent as one message.
 ///
 /// In a failed transaction PostgreSQL answers `COMMIT` with the tag `ROLLBACK` and no error, and sqlx
 /// does not read the tag. `SAVEPOINT` does fail there (25P02), and also where a statement has already
 /// ended the transaction (25P01), and then `COMMIT` is not reached.
-pub(crate) const COMMIT: &str = "SAVEPOINT cupel_commit; COMMIT";
+pub(crate) const CHECKED_COMMIT: &str = "SAVEPOINT cupel_commit; COMMIT";
 
 /// Asks whether a session holds anything that outlives its transactions.
 pub(crate) const IS_CLEAN: &str = "SELECT cupel.session_is_clean()";
+
+/// Takes a session away from the organization that it is bound to.
+pub(crate) const UNBIND: &str = "SET app.current_org_id = ''; SET app.current_workspace_id = ''";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn opening(scope: &TenantScope, ask: bool) -> SqlStr {
+        Context::Plain.opening(scope, TxOptions::new(), Place::Anywhere, ask).unwrap()
+    }
+
     #[test]
     fn the_opening_names_the_scope() {
         let scope = TenantScope::org("acme".parse().unwrap());
         assert_eq!(
-            opening(&scope).as_str(),
+            opening(&scope, true).as_str(),
             "BEGIN; SET LOCAL app.current_org_id = 'acme'; SELECT cupel.org_state()"
         );
         let narrow = scope.narrow_to("eu-1".parse().unwrap()).unwrap();
-        assert!(opening(&narrow).as_str().contains("current_workspace_id = 'eu-1'"));
+        assert!(
+            opening(&narrow, false)
+                .as_str()
+                .ends_with("SET LOCAL app.current_workspace_id = 'eu-1'")
+        );
     }
 
     #[test]
@@ -148,7 +222,7 @@ mod tests {
             }
             let mut ids = vec![org];
             ids.extend(scope.workspace_id().map(ToString::to_string));
-            proptest::prop_assert_eq!(named(&opening(&scope)), ids);
+            proptest::prop_assert_eq!(named(&opening(&scope, true)), ids);
         }
     }
 }

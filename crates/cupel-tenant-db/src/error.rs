@@ -1,4 +1,4 @@
-use cupel_tenant::{BoxError, LayerError, LayerErrorKind, LayerName, OrgState};
+use cupel_tenant::{BoxError, Finding, LayerError, LayerErrorKind, LayerName, OrgState};
 
 /// Why the database did not do what was asked of it.
 ///
@@ -30,11 +30,15 @@ pub enum Error {
         source: BoxError,
     },
 
-    /// A context mode was asked for that this version does not have.
-    #[error("the context mode `{mode}` is not built yet; use `plain`")]
-    ContextModeNotBuilt {
-        /// The mode.
-        mode: &'static str,
+    /// The database was migrated for another context mode than the one that is asked for.
+    #[error(
+        "the database is migrated for the context `{found}`, not `{wanted}`; configure the one it has, or migrate it"
+    )]
+    ContextMismatch {
+        /// The mode that was asked for.
+        wanted: &'static str,
+        /// The mode of the database.
+        found: &'static str,
     },
 
     /// The server has no database of the name in the URL.
@@ -85,6 +89,19 @@ pub enum Error {
     #[error("the admin grant does not name this organization; ask for one that does")]
     NotGranted,
 
+    /// The operating system gave no random numbers.
+    #[error("the operating system gave no random numbers")]
+    NoRandomness,
+
+    /// A context that is sealed needs a key, and none was given.
+    #[error(
+        "the context `{mode}` needs a seal key; generate one with `openssl rand -hex 32` and give it an id, as k1:…"
+    )]
+    NoSealKey {
+        /// The mode.
+        mode: &'static str,
+    },
+
     /// The database has not been migrated, or by an older version.
     #[error("the database is not migrated; run the migration with the owner's URL")]
     NotMigrated,
@@ -116,6 +133,26 @@ pub enum Error {
         source: BoxError,
     },
 
+    /// A connection would cross a network in plain text, or to a server whose certificate is not checked.
+    #[error(
+        "the {which} URL crosses a network and does not check the server's certificate; add ?sslmode=verify-full (and sslrootcert), or allow it in development"
+    )]
+    PlainText {
+        /// Whose URL: app, admin or owner.
+        which: &'static str,
+    },
+
+    /// Every connection of the pool was in use for as long as a borrower waits.
+    ///
+    /// Retrying may help.
+    #[error(
+        "all {max} connections are in use; raise max_connections, or hold transactions for less time"
+    )]
+    PoolExhausted {
+        /// How many connections the pool may have.
+        max: u32,
+    },
+
     /// The role can reach around row-level security.
     #[error("the role of the {which} URL {power}; connect as a role that the migration made")]
     PowerfulRole {
@@ -123,6 +160,18 @@ pub enum Error {
         which: &'static str,
         /// What the role is or can become, in words.
         power: &'static str,
+    },
+
+    /// A role that exists is not as a role of the migration must be. It is not changed: somebody may rely
+    /// on it.
+    #[error("the role {role} exists and {problem}; correct it with {fix}, or name another role")]
+    RoleUnfit {
+        /// The role.
+        role: String,
+        /// What it is or can become, in words.
+        problem: &'static str,
+        /// The statement that corrects it.
+        fix: String,
     },
 
     /// An organization or workspace named by a slug met a database whose columns are UUIDs.
@@ -153,6 +202,17 @@ pub enum Error {
         problem: &'static str,
     },
 
+    /// Transactions that began before the organization was refused are still open, and could yet write.
+    ///
+    /// Retrying helps once they are over.
+    #[error(
+        "{transactions} transactions of the application are open since before the organization was refused; end them, or wait and run it again"
+    )]
+    StillInUse {
+        /// How many there are, of any organization: the server does not say whose they are.
+        transactions: i64,
+    },
+
     /// The registry does not allow this move.
     #[error("an organization that is {from} cannot become {to}")]
     StateMove {
@@ -165,6 +225,16 @@ pub enum Error {
     /// The organization is not in the registry.
     #[error("the organization is not registered; register it first")]
     UnknownOrg,
+
+    /// The audit found what breaks the isolation now.
+    #[error(
+        "the database does not keep organizations apart: {}; put it right with `cupel migrate` or the fix of each finding, or allow it in development",
+        .findings.iter().map(|it| format!("{} on {}", it.problem, it.object)).collect::<Vec<_>>().join(", ")
+    )]
+    Unsafe {
+        /// The critical findings.
+        findings: Vec<Finding>,
+    },
 
     /// The server did not answer.
     ///
@@ -207,6 +277,8 @@ impl Error {
             Self::AccessNotLogged { .. }
             | Self::CommitUnknown { .. }
             | Self::NothingStored { .. }
+            | Self::PoolExhausted { .. }
+            | Self::StillInUse { .. }
             | Self::Statement { .. } => LayerErrorKind::Failed,
             _ => LayerErrorKind::Refused,
         }
@@ -221,6 +293,11 @@ impl Error {
 /// Returns the five characters by which the server names the error, if it is one of the server's.
 pub(crate) fn sqlstate(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(Into::into)
+}
+
+/// serialization_failure and deadlock_detected: PostgreSQL documentation, section 13.5.
+pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("40001" | "40P01"))
 }
 
 /// Returns whether the error says that the connection is gone rather than that a statement is wrong.

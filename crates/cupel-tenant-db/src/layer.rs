@@ -3,10 +3,8 @@ use cupel_tenant::{
     Attempt, Changes, Erasure, Finding, Health, IsolationLayer, LayerError, LayerName, OrgId,
     OrgPair, OrgSpec, OrgState, TenantScope,
 };
-use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::catalog::{self, Relation};
-use crate::{AdminGrant, Error, TenantDb, audit, prove};
+use crate::{Error, TenantDb, audit, prove};
 
 /// What one organization has in the database is its rows and its line in the registry.
 #[async_trait]
@@ -48,18 +46,20 @@ impl IsolationLayer for TenantDb {
 
 impl TenantDb {
     async fn measure(&self) -> Result<Health, Error> {
-        let mut conn = self.pool().acquire().await.map_err(Error::connect("app"))?;
+        let mut session = self.pool().lend_tested().await?;
         let version: String = sqlx::query_scalar("SELECT current_setting('server_version')")
-            .fetch_one(&mut *conn)
+            .fetch_one(session.connection())
             .await
             .map_err(Error::statement("asking for the version"))?;
         let declared: Vec<String> = sqlx::query_scalar("SELECT kind FROM cupel.tenant_tables")
-            .fetch_all(&mut *conn)
+            .fetch_all(session.connection())
             .await
             .map_err(Error::statement("counting the tables"))?;
+        session.give_back();
         let global = declared.iter().filter(|kind| *kind == "global").count();
         let detail = format!(
-            "plain context, {} tables isolated, {global} the same for everybody{}",
+            "{} context, {} tables isolated, {global} the same for everybody{}",
+            self.context_mode().as_str(),
             declared.len() - global,
             if self.admin_pool().is_ok() { "" } else { ", no admin path" }
         );
@@ -102,77 +102,4 @@ impl TenantDb {
             Some(_) => registry.change(org, OrgState::Active).await,
         }
     }
-
-    /// Deletes the organization's rows, children first, and counts what is left.
-    ///
-    /// The deletes run under row-level security, so that none can reach further than meant. The count
-    /// runs exempt from it where there is an admin path, so that nothing hides from it.
-    async fn erase_rows(&self, org: &OrgId) -> Result<Erasure, Error> {
-        self.column_type().check(&TenantScope::org(org.clone()))?;
-        let mut relations = {
-            let mut conn = self.pool().acquire().await.map_err(Error::connect("app"))?;
-            catalog::relations(&mut conn).await?
-        };
-        relations.retain(Relation::is_declared_of_orgs);
-        relations.reverse();
-        let key = self.column_type().as_str();
-        let mut erasure = Erasure::none();
-        let Some(registry) = self.registry() else {
-            let mut tx = self.begin(&TenantScope::org(org.clone())).await?;
-            delete(tx.connection(), &relations, (org, key), &mut erasure).await?;
-            count(tx.connection(), &relations, (org, key), &mut erasure).await?;
-            tx.commit().await?;
-            return Ok(erasure);
-        };
-        if registry.present(org).await?.is_some_and(|state| state != OrgState::Erased) {
-            registry.change(org, OrgState::Offboarding).await?;
-        }
-        let grant = AdminGrant::read_write("cupel", "erase an organization").orgs([org.clone()]);
-        let mut tx = self.admin(&grant).await?;
-        delete(tx.connection(), &relations, (org, key), &mut erasure).await?;
-        tx.commit().await?;
-        let grant =
-            AdminGrant::read_only("cupel", "verify that an organization is erased").all_orgs();
-        let mut tx = self.admin(&grant).await?;
-        count(tx.connection(), &relations, (org, key), &mut erasure).await?;
-        tx.rollback().await?;
-        Ok(erasure)
-    }
-}
-
-async fn delete(
-    conn: &mut PgConnection,
-    relations: &[Relation],
-    (org, key): (&OrgId, &str),
-    erasure: &mut Erasure,
-) -> Result<(), Error> {
-    for relation in relations {
-        let sql = format!("DELETE FROM {} WHERE org_id = $1::{key}", relation.name.quoted());
-        let done = sqlx::query(AssertSqlSafe(sql))
-            .bind(org.as_str())
-            .execute(&mut *conn)
-            .await
-            .map_err(Error::statement("erasing rows"))?;
-        erasure.erased(format!("rows of {}", relation.name), done.rows_affected());
-    }
-    Ok(())
-}
-
-async fn count(
-    conn: &mut PgConnection,
-    relations: &[Relation],
-    (org, key): (&OrgId, &str),
-    erasure: &mut Erasure,
-) -> Result<(), Error> {
-    for relation in relations {
-        let sql =
-            format!("SELECT count(*) FROM {} WHERE org_id = $1::{key}", relation.name.quoted());
-        let left: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
-            .bind(org.as_str())
-            .fetch_one(&mut *conn)
-            .await
-            .map_err(Error::statement("counting rows"))?;
-        erasure.left(format!("rows of {}", relation.name), left.unsigned_abs());
-    }
-    Ok(())
 }

@@ -1,12 +1,19 @@
-use sqlx::pool::PoolConnection;
-use sqlx::{Execute, Executor, PgConnection, PgPool, Postgres, Row, SqlStr};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, Stream, StreamExt};
+use sqlx::postgres::{PgQueryResult, PgRow};
+use sqlx::{Either, Execute, Executor, PgConnection, Postgres, Row, SqlStr};
 use tokio::runtime::Handle;
 
-use crate::context::{COMMIT, IS_CLEAN};
-use crate::error::{Error, is_disconnect, sqlstate};
+use crate::context::{CHECKED_COMMIT, IS_CLEAN, UNBIND};
+use crate::error::{Error, is_conflict, is_disconnect, sqlstate};
+use crate::pool::{Pool, Session};
 use crate::watched::Watched;
 
-/// A borrowed connection that knows whether it may go back to the pool.
+/// A borrowed connection with a transaction on it, that knows whether it may go back to the pool.
 ///
 /// sqlx 0.9.0 gives a connection back with its transaction open when the future of `begin` is dropped
 /// after the statement was sent (launchbadge/sqlx issues 4385 and 4393). Here a connection goes back
@@ -18,10 +25,9 @@ use crate::watched::Watched;
 #[derive(Debug)]
 pub(crate) struct Lease {
     /// Taken by `drop`, and by nothing before it.
-    conn: Option<PoolConnection<Postgres>>,
+    session: Option<Session>,
     phase: Phase,
-    /// Whether a statement ran that may leave something in the session.
-    used_freely: bool,
+    trace: Trace,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +40,23 @@ enum Phase {
     Open,
 }
 
+/// What the statements of a transaction may have left.
+#[derive(Debug, Default)]
+struct Trace {
+    /// Something in the session.
+    residue: bool,
+    /// A transaction that failed, or that is over: a statement failed, was not heard to the end, or
+    /// could have ended it.
+    doubt: bool,
+    /// A statement lost against a concurrent transaction.
+    conflict: bool,
+    /// Work that was to be stored together with the rest and was dropped half-way.
+    abandoned: bool,
+}
+
 impl Lease {
-    /// Opens a transaction with `opening` and returns the first column of the row that it answers.
+    /// Opens a transaction with the statements of `opening`, which is told the backend, and returns the
+    /// first column of the row that they answer.
     ///
     /// Connections are not tested when they are borrowed: that would be a round trip of its own. One
     /// that turns out to be dead is replaced, at most once for each that the pool can hold, because
@@ -43,14 +64,20 @@ impl Lease {
     ///
     /// Dropping the future closes the connection.
     pub(crate) async fn open(
-        pool: &PgPool,
-        opening: &SqlStr,
+        pool: &Pool,
+        opening: impl Fn(i32) -> Result<SqlStr, Error>,
     ) -> Result<(Self, Option<String>), Error> {
-        let mut spare = pool.options().get_max_connections();
+        let mut spare = pool.max();
         loop {
-            let conn = pool.acquire().await.map_err(Error::connect("database"))?;
-            let mut lease = Self { conn: Some(conn), phase: Phase::Unknown, used_freely: false };
-            match lease.connection().fetch_optional(opening.clone()).await {
+            let mut session = pool.lend(None).await?;
+            if session.bound().is_some() && session.connection().execute(UNBIND).await.is_err() {
+                continue;
+            }
+            session.set_bound(None);
+            let opening = opening(session.backend())?;
+            let mut lease =
+                Self { session: Some(session), phase: Phase::Unknown, trace: Trace::default() };
+            match lease.connection().fetch_optional(opening).await {
                 Ok(row) => {
                     let answer = row.map(|row| row.try_get(0)).transpose();
                     let answer = answer.map_err(Error::statement("the opening"))?;
@@ -66,8 +93,13 @@ impl Lease {
     /// Runs the closing statements. Dropping the future closes the connection: whether the server has
     /// stored the work is then unknown.
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
+        if self.trace.abandoned {
+            return Err(Error::NothingStored { source: "a savepoint was left half-way".into() });
+        }
+        // Where every statement was heard to its end, the transaction is open and has not failed.
+        let commit = if self.trace.doubt { CHECKED_COMMIT } else { "COMMIT" };
         self.phase = Phase::Unknown;
-        match self.connection().execute(COMMIT).await {
+        match self.connection().execute(commit).await {
             Ok(_) => {
                 self.phase = Phase::Idle;
                 Ok(())
@@ -89,71 +121,156 @@ impl Lease {
         Ok(())
     }
 
-    /// Runs a query after a look at what it may leave in the session.
-    pub(crate) fn watch<'e, 'q, R>(
+    /// Runs a query for all that it answers, after a look at what it may leave behind.
+    pub(crate) fn fetch_many<'e, 'q: 'e>(
         &'e mut self,
-        query: impl Execute<'q, Postgres>,
-        run: impl FnOnce(&'e mut PgConnection, Watched) -> R,
-    ) -> R {
-        let (query, leaves) = Watched::new(query);
-        self.used_freely |= leaves;
-        run(self.connection(), query)
+        query: impl Execute<'q, Postgres> + 'q,
+    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>> {
+        let query = self.look_at(query);
+        let (conn, trace) = self.parts();
+        Heard::new(conn.fetch_many(query), trace).boxed()
     }
 
-    /// Notes that a statement is about to run that may leave something in the session.
+    /// Runs a query for one row at most, after a look at what it may leave behind.
+    pub(crate) fn fetch_optional<'e, 'q: 'e>(
+        &'e mut self,
+        query: impl Execute<'q, Postgres> + 'q,
+    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>> {
+        let query = self.look_at(query);
+        let (conn, trace) = self.parts();
+        async move {
+            let before = std::mem::replace(&mut trace.doubt, true);
+            // sqlx hears the answer to its end, also where it returns the first row of many.
+            let answer = conn.fetch_optional(query).await;
+            match &answer {
+                Ok(_) => trace.doubt = before,
+                Err(error) => trace.conflict |= is_conflict(error),
+            }
+            answer
+        }
+        .boxed()
+    }
+
+    fn look_at<'q>(&mut self, query: impl Execute<'q, Postgres>) -> Watched {
+        let (query, leaves) = Watched::new(query);
+        if leaves {
+            self.use_freely();
+        }
+        query
+    }
+
+    /// Notes that statements are about to run that are not looked at.
     pub(crate) fn use_freely(&mut self) {
-        self.used_freely = true;
+        self.trace.residue = true;
+        self.trace.doubt = true;
+    }
+
+    /// Notes that work begins or ends of which nothing may be stored unless it ends.
+    pub(crate) fn set_abandoned(&mut self, abandoned: bool) {
+        self.trace.abandoned = abandoned;
+    }
+
+    /// Returns whether a statement lost against a concurrent transaction, so that all of it may be tried
+    /// again.
+    pub(crate) fn lost_a_conflict(&self) -> bool {
+        self.trace.conflict
+    }
+
+    /// Returns the process id of the backend.
+    pub(crate) fn backend(&self) -> i32 {
+        self.session.as_ref().map_or(0, Session::backend)
     }
 
     /// Returns the connection, with the transaction open.
-    #[expect(clippy::expect_used, reason = "only `drop` takes the connection out")]
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
-        self.conn.as_mut().expect("a lease has its connection until it is dropped")
+        self.parts().0
+    }
+
+    #[expect(clippy::expect_used, reason = "only `drop` takes the session out")]
+    fn parts(&mut self) -> (&mut PgConnection, &mut Trace) {
+        let session = self.session.as_mut().expect("a lease has its session until it is dropped");
+        (session.connection(), &mut self.trace)
+    }
+}
+
+/// An answer that leaves no doubt about the transaction only once it was heard to its end.
+struct Heard<'e> {
+    answer: BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>,
+    trace: &'e mut Trace,
+    before: bool,
+}
+
+impl<'e> Heard<'e> {
+    fn new(
+        answer: BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>,
+        trace: &'e mut Trace,
+    ) -> Self {
+        let before = std::mem::replace(&mut trace.doubt, true);
+        Self { answer, trace, before }
+    }
+}
+
+impl Stream for Heard<'_> {
+    type Item = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let item = ready!(self.answer.poll_next_unpin(cx));
+        match &item {
+            None => self.trace.doubt = self.before,
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                self.trace.conflict |= is_conflict(error);
+                self.before = true;
+            }
+        }
+        Poll::Ready(item)
     }
 }
 
 impl Drop for Lease {
     /// What must be asked or rolled back is, in a task of its own that ends with the answer: `drop`
-    /// cannot wait, and the pool would give the connection to the next borrower as it is. sqlx gives
-    /// connections back in such a task too.
+    /// cannot wait, and the pool would give the connection to the next borrower as it is.
     fn drop(&mut self) {
-        let Some(mut conn) = self.conn.take() else { return };
+        let Some(session) = self.session.take() else { return };
         match self.phase {
-            Phase::Idle if !self.used_freely => {}
-            Phase::Unknown => conn.close_on_drop(),
+            Phase::Idle if !self.trace.residue => session.give_back(),
+            Phase::Unknown => drop(session),
             phase => match Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn(give_back(conn, phase, self.used_freely))),
-                Err(_) => conn.close_on_drop(),
+                Ok(runtime) => drop(runtime.spawn(clean_up(session, phase, self.trace.residue))),
+                Err(_) => drop(session),
             },
         }
     }
 }
 
-async fn give_back(conn: PoolConnection<Postgres>, phase: Phase, used_freely: bool) {
-    // Until it is known to be clean it is in an unknown phase: a runtime that ends in the middle of
-    // this closes it.
-    let mut lease = Lease { conn: Some(conn), phase: Phase::Unknown, used_freely: false };
-    match clean(lease.connection(), phase, used_freely).await {
-        Ok(true) => lease.phase = Phase::Idle,
-        Ok(false) => tracing::debug!("a session held something of its borrower and was closed"),
+/// Gives the session back if it is clean. A runtime that ends in the middle of this closes it.
+async fn clean_up(mut session: Session, phase: Phase, residue: bool) {
+    match is_clean(session.connection(), phase, residue).await {
+        Ok(true) => session.give_back(),
+        Ok(false) => {
+            metrics::counter!("cupel_db_sessions_closed_total", "reason" => "residue").increment(1);
+            tracing::debug!("a session held something of its borrower and was closed");
+        }
         Err(error) => {
+            metrics::counter!("cupel_db_sessions_closed_total", "reason" => "broken").increment(1);
             tracing::warn!(error = &error as &dyn std::error::Error, "a connection broke");
         }
     }
 }
 
 /// By the simple protocol: a prepared statement could have been replaced under its name.
-async fn clean(
+async fn is_clean(
     conn: &mut PgConnection,
     phase: Phase,
-    used_freely: bool,
+    residue: bool,
 ) -> Result<bool, sqlx::Error> {
     if phase == Phase::Open {
         conn.execute("ROLLBACK").await?;
     }
-    if !used_freely {
+    if !residue {
         return Ok(true);
     }
+    metrics::counter!("cupel_db_sessions_checked_total").increment(1);
     conn.fetch_one(IS_CLEAN).await?.try_get(0)
 }
 

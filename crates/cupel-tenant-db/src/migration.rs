@@ -6,10 +6,11 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use url::Url;
 
-use crate::db::connect_options;
+use crate::builder::connect_options;
 use crate::error::sqlstate;
-use crate::schema::{self, Purpose};
-use crate::{ColumnType, Error, Table, apply};
+use crate::power::Powers;
+use crate::schema::{self, Declared, Purpose};
+use crate::{ColumnType, ContextMode, Error, SealKey, Table, apply};
 
 /// What makes a database keep organizations apart: roles, the schema `cupel`, and row-level security on
 /// every declared table.
@@ -46,8 +47,10 @@ pub struct Migration {
     owner_url: String,
     app_url: Option<String>,
     admin_url: Option<String>,
-    column_type: ColumnType,
+    declared: Declared,
+    seal_keys: Vec<SealKey>,
     tables: Vec<Table>,
+    allow_plaintext: bool,
 }
 
 /// A role as a URL names it.
@@ -55,7 +58,8 @@ pub(crate) struct Login {
     pub(crate) name: String,
     purpose: Purpose,
     password: Option<String>,
-    options: PgConnectOptions,
+    /// `None` for a role that nobody logs in as.
+    options: Option<PgConnectOptions>,
 }
 
 impl Migration {
@@ -65,9 +69,17 @@ impl Migration {
             owner_url: owner_url.to_owned(),
             app_url: None,
             admin_url: None,
-            column_type: ColumnType::Text,
+            declared: Declared::default(),
+            seal_keys: Vec::new(),
             tables: Vec::new(),
+            allow_plaintext: false,
         }
+    }
+
+    /// Says whether the network beyond loopback may be used without encryption, or without checking
+    /// the server's certificate. It may not without this; a development environment may.
+    pub fn allow_plaintext(self, allow_plaintext: bool) -> Self {
+        Self { allow_plaintext, ..self }
     }
 
     /// The URL that the application will connect with. Left out, the role is `cupel_app`.
@@ -82,7 +94,27 @@ impl Migration {
 
     /// The type of `org_id` and `workspace_id` in every table.
     pub fn column_type(self, column_type: ColumnType) -> Self {
-        Self { column_type, ..self }
+        Self { declared: Declared { column_type, ..self.declared }, ..self }
+    }
+
+    /// How transactions tell the server whose they are; plain unless told. It can be changed by a later
+    /// migration: services that are connected then must connect again.
+    pub fn context(self, mode: ContextMode) -> Self {
+        Self { declared: Declared { mode, ..self.declared }, ..self }
+    }
+
+    /// Says whether a policy raises an error, of SQLSTATE `CU001`, where no organization is named.
+    /// Without this there are no rows then, as of an organization that has none.
+    pub fn strict(self, strict: bool) -> Self {
+        Self { declared: Declared { strict, ..self.declared }, ..self }
+    }
+
+    /// The keys that seals are opened with, all of them: one that is left out opens nothing from then on.
+    ///
+    /// To rotate, migrate with both, have every service seal with the new one, and migrate with the new
+    /// one alone.
+    pub fn seal_keys(self, keys: impl IntoIterator<Item = SealKey>) -> Self {
+        Self { seal_keys: keys.into_iter().collect(), ..self }
     }
 
     /// The tables, all of them: one that carries `org_id` and is not declared fails the proof.
@@ -96,10 +128,16 @@ impl Migration {
     ///
     /// [`Error::InvalidUrl`] and [`Error::InvalidTableName`].
     pub fn sql(&self) -> Result<String, Error> {
-        let app = self.app()?;
-        let admin = self.admin()?;
+        // Nothing is connected to, so it does not matter how.
+        let rendered = self.clone().allow_plaintext(true);
+        let app = rendered.app()?;
+        let admin = rendered.admin()?;
         let admin_name = admin.as_ref().map(|login| login.name.as_str());
-        let mut sql = schema::create_role(&app.name, Purpose::App);
+        let mut sql = String::new();
+        if self.is_sealed() {
+            sql += &schema::create_role(schema::GUARD, Purpose::Guard);
+        }
+        sql += &schema::create_role(&app.name, Purpose::App);
         if let Some(admin) = admin_name {
             sql += &schema::create_role(admin, Purpose::Admin);
         }
@@ -114,10 +152,11 @@ impl Migration {
     }
 
     pub(crate) fn install_sql(&self, app: &str, admin: Option<&str>) -> String {
-        let mut sql = schema::install(self.column_type, app, admin);
-        sql += &schema::grant_schema(app, Purpose::App, app);
+        let mode = self.declared.mode;
+        let mut sql = schema::install(&self.declared, app, admin);
+        sql += &schema::grant_schema(app, Purpose::App, app, mode);
         if let Some(admin) = admin {
-            sql += &schema::grant_schema(admin, Purpose::Admin, app);
+            sql += &schema::grant_schema(admin, Purpose::Admin, app, mode);
         }
         sql
     }
@@ -129,11 +168,15 @@ impl Migration {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidUrl`] and [`Error::InvalidTableName`] before any I/O; [`Error::TableUnfit`]
-    /// before anything is written; [`Error::PowerfulRole`] if the application's URL is the owner's;
-    /// [`Error::OwnerLacksRight`]; [`Error::Unreachable`] and [`Error::LoginRefused`].
+    /// [`Error::InvalidUrl`], [`Error::PlainText`] and [`Error::InvalidTableName`] before any I/O;
+    /// [`Error::TableUnfit`] and [`Error::RoleUnfit`] before anything is written;
+    /// [`Error::PowerfulRole`] if the application's URL is the owner's; [`Error::OwnerLacksRight`];
+    /// [`Error::Unreachable`] and [`Error::LoginRefused`].
     pub async fn run(&self) -> Result<Changes, Error> {
-        let owner = connect_options(&self.owner_url, "owner")?;
+        if self.is_sealed() && self.seal_keys.is_empty() {
+            return Err(Error::NoSealKey { mode: self.declared.mode.as_str() });
+        }
+        let owner = connect_options(&self.owner_url, "owner", self.allow_plaintext)?;
         let app = self.app()?;
         let admin = self.admin()?;
         for table in &self.tables {
@@ -142,7 +185,7 @@ impl Migration {
         let taken = [Some(&app), admin.as_ref()];
         for login in taken.into_iter().flatten() {
             if login.name == owner.get_username() {
-                let which = if login.purpose == Purpose::App { "app" } else { "admin" };
+                let which = login.purpose.as_str();
                 return Err(Error::PowerfulRole { which, power: "is the owner's role" });
             }
         }
@@ -152,10 +195,15 @@ impl Migration {
         // Passwords are in some statements, and none of them is worth a line in a log.
         let owner = owner.disable_statement_logging();
         let mut conn = PgConnection::connect_with(&owner).await.map_err(Error::connect("owner"))?;
-        apply::check_tables(&mut conn, &self.tables, self.column_type).await?;
+        apply::check_tables(&mut conn, &self.tables, self.declared.column_type).await?;
+        let guard = self.is_sealed().then(Login::guard);
+        let roles = || guard.iter().chain([&app]).chain(admin.as_ref());
+        for role in roles() {
+            role.check(&mut conn).await?;
+        }
         let mut changes = Changes::none();
-        for login in [Some(&app), admin.as_ref()].into_iter().flatten() {
-            login.ensure(&mut conn, &mut changes).await?;
+        for role in roles() {
+            role.ensure(&mut conn, &mut changes).await?;
         }
         let admin = admin.as_ref().map(|login| login.name.as_str());
         apply::objects(&mut conn, self, &app.name, admin, &mut changes).await?;
@@ -167,20 +215,32 @@ impl Migration {
         &self.tables
     }
 
+    pub(crate) fn keys(&self) -> &[SealKey] {
+        &self.seal_keys
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.declared.mode != ContextMode::Plain
+    }
+
     fn app(&self) -> Result<Login, Error> {
         match &self.app_url {
-            Some(url) => Login::parse(url, Purpose::App, "app"),
+            Some(url) => Login::parse(url, Purpose::App, self.allow_plaintext),
             None => Ok(Login {
                 name: "cupel_app".to_owned(),
                 purpose: Purpose::App,
                 password: None,
-                options: connect_options(&self.owner_url, "owner")?.username("cupel_app"),
+                options: Some(
+                    connect_options(&self.owner_url, "owner", self.allow_plaintext)?
+                        .username("cupel_app"),
+                ),
             }),
         }
     }
 
     fn admin(&self) -> Result<Option<Login>, Error> {
-        self.admin_url.as_deref().map(|url| Login::parse(url, Purpose::Admin, "admin")).transpose()
+        let parse = |url| Login::parse(url, Purpose::Admin, self.allow_plaintext);
+        self.admin_url.as_deref().map(parse).transpose()
     }
 }
 
@@ -188,48 +248,64 @@ impl fmt::Debug for Migration {
     /// Leaves the URLs out: they hold passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Migration")
-            .field("column_type", &self.column_type)
+            .field("declared", &self.declared)
+            .field("seal_keys", &self.seal_keys)
             .field("tables", &self.tables)
             .finish_non_exhaustive()
     }
 }
 
 impl Login {
-    fn parse(url: &str, purpose: Purpose, which: &'static str) -> Result<Self, Error> {
-        let options = connect_options(url, which)?;
+    fn parse(url: &str, purpose: Purpose, allow_plaintext: bool) -> Result<Self, Error> {
+        let which = purpose.as_str();
+        let options = connect_options(url, which, allow_plaintext)?;
         let parsed = Url::parse(url).map_err(|_| Error::InvalidUrl { which })?;
         let password = parsed
             .password()
             .map(|text| percent_decode_str(text).decode_utf8().map(Into::into))
             .transpose()
             .map_err(|_| Error::InvalidUrl { which })?;
-        Ok(Self { name: options.get_username().to_owned(), purpose, password, options })
+        let name = options.get_username().to_owned();
+        Ok(Self { name, purpose, password, options: Some(options) })
     }
 
-    /// Makes the role, corrects its attributes, and sets its password if it cannot log in with it.
+    fn guard() -> Self {
+        let name = schema::GUARD.to_owned();
+        Self { name, purpose: Purpose::Guard, password: None, options: None }
+    }
+
+    /// Refuses a role that exists and is not as ours is. Reads only: whoever made it may rely on what it
+    /// is.
+    async fn check(&self, conn: &mut PgConnection) -> Result<(), Error> {
+        let Some(powers) = Powers::of(conn, &self.name).await? else { return Ok(()) };
+        let problem = match powers.too_much(self.purpose == Purpose::Admin) {
+            Some(problem) => problem,
+            None if !self.is_as_wanted(conn).await? => self.purpose.lacks(),
+            None => return Ok(()),
+        };
+        let (role, fix) = (self.name.clone(), schema::correct_role(&self.name, self.purpose));
+        Err(Error::RoleUnfit { role, problem, fix })
+    }
+
+    /// Makes the role if there is none.
     ///
     /// Roles belong to the whole server and locks to one database, so two migrations can meet here:
     /// what the other has just made is looked at again.
     async fn ensure(&self, conn: &mut PgConnection, changes: &mut Changes) -> Result<(), Error> {
-        let sql = schema::create_role(&self.name, self.purpose);
-        let before = self.attributes(conn).await?;
-        let mut tries = 0;
-        while let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql.as_str())).execute(&mut *conn).await
-        {
-            tries += 1;
-            if tries > 10 || !met_another(&error) {
-                return Err(lacks("the right to create roles, and BYPASSRLS ones (a superuser)")(
-                    error,
-                ));
+        if Powers::of(conn, &self.name).await?.is_none() {
+            let sql = schema::create_role(&self.name, self.purpose);
+            let mut tries = 0;
+            while let Err(error) =
+                sqlx::raw_sql(AssertSqlSafe(sql.as_str())).execute(&mut *conn).await
+            {
+                tries += 1;
+                if tries > 10 || !met_another(&error) {
+                    return Err(lacks(
+                        "the right to create roles, and BYPASSRLS ones (a superuser)",
+                    )(error));
+                }
             }
-        }
-        let after = self.attributes(conn).await?;
-        match (before, after) {
-            (None, _) => changes.push(format!("created role {}", self.name)),
-            (before, after) if before != after => {
-                changes.push(format!("corrected the attributes of role {}", self.name));
-            }
-            _ => {}
+            changes.push(format!("created role {}", self.name));
         }
         self.ensure_password(conn, changes).await
     }
@@ -239,8 +315,10 @@ impl Login {
         conn: &mut PgConnection,
         changes: &mut Changes,
     ) -> Result<(), Error> {
-        let Some(password) = &self.password else { return Ok(()) };
-        let login = PgConnection::connect_with(&self.options).await;
+        let (Some(password), Some(options)) = (&self.password, &self.options) else {
+            return Ok(());
+        };
+        let login = PgConnection::connect_with(options).await;
         match login {
             Ok(conn) => {
                 let _ = conn.close().await;
@@ -266,14 +344,14 @@ impl Login {
         Ok(())
     }
 
-    async fn attributes(&self, conn: &mut PgConnection) -> Result<Option<String>, Error> {
+    async fn is_as_wanted(&self, conn: &mut PgConnection) -> Result<bool, Error> {
         sqlx::query_scalar(
-            "SELECT concat_ws(',', rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication,
-                    rolbypassrls)
-             FROM pg_catalog.pg_roles WHERE rolname = $1",
+            "SELECT rolcanlogin = $3 AND rolbypassrls = $2 FROM pg_catalog.pg_roles WHERE rolname = $1",
         )
         .bind(&self.name)
-        .fetch_optional(conn)
+        .bind(self.purpose == Purpose::Admin)
+        .bind(self.purpose != Purpose::Guard)
+        .fetch_one(conn)
         .await
         .map_err(Error::statement("looking at the roles"))
     }

@@ -2,16 +2,18 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use cupel_tenant::{BoxError, LayerError, OrgId, OrgRecord, OrgSpec, OrgState, Registry, Tier};
-use sqlx::PgPool;
 
 use crate::Error;
+use crate::pool::Pool;
+use crate::states::States;
 
 /// Which organizations exist: the table `cupel.organizations`, over the admin path.
 ///
 /// The application's role can ask for the state of the organization that it acts for, and nothing else.
 #[derive(Clone, Debug)]
 pub struct DbRegistry {
-    pool: PgPool,
+    pool: Pool,
+    states: States,
 }
 
 type Row = (String, String, String, i64);
@@ -20,18 +22,20 @@ const COLUMNS: &str =
     "org_id, tier, state, (extract(epoch FROM created) * 1000000)::bigint AS created";
 
 impl DbRegistry {
-    pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub(crate) fn new(pool: Pool, states: States) -> Self {
+        Self { pool, states }
     }
 
     async fn read(&self, org: &OrgId) -> Result<Option<OrgRecord>, Error> {
+        let mut session = self.pool.lend_tested().await?;
         let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "SELECT {COLUMNS} FROM cupel.organizations WHERE org_id = $1"
         )))
         .bind(org.as_str())
-        .fetch_optional(&self.pool)
+        .fetch_optional(session.connection())
         .await
         .map_err(Error::statement("reading the registry"))?;
+        session.give_back();
         row.map(record).transpose()
     }
 
@@ -46,6 +50,8 @@ impl DbRegistry {
         tier: &Tier,
         state: OrgState,
     ) -> Result<(), Error> {
+        self.states.doubt(org);
+        let mut session = self.pool.lend_tested().await?;
         sqlx::query(
             "INSERT INTO cupel.organizations (org_id, tier, state) VALUES ($1, $2, $3)
              ON CONFLICT (org_id) DO NOTHING",
@@ -53,13 +59,16 @@ impl DbRegistry {
         .bind(org.as_str())
         .bind(tier.as_str())
         .bind(state.as_str())
-        .execute(&self.pool)
+        .execute(session.connection())
         .await
-        .map(drop)
-        .map_err(Error::statement("registering"))
+        .map_err(Error::statement("registering"))?;
+        session.give_back();
+        self.states.doubt(org);
+        Ok(())
     }
 
     async fn write(&self, spec: &OrgSpec) -> Result<OrgRecord, Error> {
+        let mut session = self.pool.lend_tested().await?;
         let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "INSERT INTO cupel.organizations AS o (org_id, tier, state) VALUES ($1, $2, 'onboarding')
              ON CONFLICT (org_id) DO UPDATE SET tier = excluded.tier WHERE o.state <> 'erased'
@@ -67,10 +76,35 @@ impl DbRegistry {
         )))
         .bind(spec.org_id().as_str())
         .bind(spec.tier().as_str())
-        .fetch_optional(&self.pool)
+        .fetch_optional(session.connection())
         .await
         .map_err(Error::statement("registering"))?;
+        session.give_back();
         row.map_or(Err(Error::OrgRefused { state: OrgState::Erased }), record)
+    }
+
+    async fn read_all(&self) -> Result<Vec<OrgRecord>, Error> {
+        let mut session = self.pool.lend_tested().await?;
+        let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM cupel.organizations ORDER BY org_id"
+        )))
+        .fetch_all(session.connection())
+        .await
+        .map_err(Error::statement("reading the registry"))?;
+        session.give_back();
+        rows.into_iter().map(record).collect()
+    }
+
+    async fn remove(&self, org: &OrgId) -> Result<(), Error> {
+        let mut session = self.pool.lend_tested().await?;
+        sqlx::query("DELETE FROM cupel.organizations WHERE org_id = $1")
+            .bind(org.as_str())
+            .execute(session.connection())
+            .await
+            .map_err(Error::statement("forgetting"))?;
+        session.give_back();
+        self.states.doubt(org);
+        Ok(())
     }
 
     /// Moves the state in one statement, which checks the move against the row as it is then.
@@ -80,15 +114,18 @@ impl DbRegistry {
             .filter(|from| from.may_become(state))
             .map(OrgState::as_str)
             .collect();
+        let mut session = self.pool.lend_tested().await?;
         let moved = sqlx::query(
             "UPDATE cupel.organizations SET state = $2 WHERE org_id = $1 AND state = ANY ($3)",
         )
         .bind(org.as_str())
         .bind(state.as_str())
         .bind(&from)
-        .execute(&self.pool)
+        .execute(session.connection())
         .await
         .map_err(Error::statement("changing a state"))?;
+        session.give_back();
+        self.states.doubt(org);
         if moved.rows_affected() == 1 {
             return Ok(());
         }
@@ -117,14 +154,7 @@ impl Registry for DbRegistry {
     }
 
     async fn list(&self) -> Result<Vec<OrgRecord>, LayerError> {
-        let rows: Result<Vec<Row>, _> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM cupel.organizations ORDER BY org_id"
-        )))
-        .fetch_all(&self.pool)
-        .await;
-        rows.map_err(Error::statement("reading the registry"))
-            .and_then(|rows| rows.into_iter().map(record).collect())
-            .map_err(Error::during("reading the registry"))
+        self.read_all().await.map_err(Error::during("reading the registry"))
     }
 
     async fn register(&self, spec: &OrgSpec) -> Result<OrgRecord, LayerError> {
@@ -136,12 +166,6 @@ impl Registry for DbRegistry {
     }
 
     async fn forget(&self, org: &OrgId) -> Result<(), LayerError> {
-        sqlx::query("DELETE FROM cupel.organizations WHERE org_id = $1")
-            .bind(org.as_str())
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(Error::statement("forgetting"))
-            .map_err(Error::during("forgetting"))
+        self.remove(org).await.map_err(Error::during("forgetting"))
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use cupel_tenant::TenantScope;
 
-use crate::{Error, TenantDb, TenantTx};
+use crate::{Error, TenantDb, TenantTx, TxOptions};
 
 /// The database of one scope. Owned and cheap to clone, so that it can be handed on.
 #[derive(Clone, Debug)]
@@ -28,7 +28,16 @@ impl ScopedDb {
     ///
     /// As [`TenantDb::begin`].
     pub async fn begin(&self) -> Result<TenantTx, Error> {
-        self.db.begin_shared(Arc::clone(&self.scope)).await
+        self.db.begin_shared(Arc::clone(&self.scope), TxOptions::new()).await
+    }
+
+    /// Opens a transaction with options, as [`TenantDb::begin_with`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TenantDb::begin`].
+    pub async fn begin_with(&self, options: TxOptions) -> Result<TenantTx, Error> {
+        self.db.begin_shared(Arc::clone(&self.scope), options).await
     }
 
     /// Runs `work` in a transaction, as [`TenantDb::run`].
@@ -117,5 +126,5 @@ impl TenantDb {
 
 fn is_conflict(error: &Error) -> bool {
     let Error::NothingStored { source } = error else { return false };
-    source.downcast_ref().is_some_and(crate::tx::is_conflict)
+    source.downcast_ref().is_some_and(crate::error::is_conflict)
 }

@@ -2,14 +2,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use cupel_tenant::TenantScope;
+use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr};
+use sqlx::{Describe, Either, Execute, Executor, PgConnection, Postgres, SqlSafeStr, SqlStr};
 
 use crate::Error;
-use crate::error::sqlstate;
 use crate::lease::Lease;
 
 /// A transaction that sees one organization.
@@ -24,12 +23,11 @@ use crate::lease::Lease;
 pub struct TenantTx {
     lease: Lease,
     scope: Arc<TenantScope>,
-    conflict: bool,
 }
 
 impl TenantTx {
     pub(crate) fn new(lease: Lease, scope: Arc<TenantScope>) -> Self {
-        Self { lease, scope, conflict: false }
+        Self { lease, scope }
     }
 
     /// Returns whose transaction it is.
@@ -56,6 +54,55 @@ impl TenantTx {
         self.lease.rollback().await
     }
 
+    /// Runs `work` inside a savepoint: keeps what it did on `Ok`, undoes it and nothing before it on `Err`.
+    /// Savepoints nest.
+    ///
+    /// Dropping the future half-way leaves a transaction of which nothing can be stored any more:
+    /// [`commit`](Self::commit) then fails.
+    ///
+    /// # Errors
+    ///
+    /// The error of `work`; [`Error::Statement`] if the server refuses the savepoint, or to keep what
+    /// was done in it.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use cupel_tenant_db::{Error, TenantTx};
+    /// # async fn example(tx: &mut TenantTx) -> Result<(), Box<dyn std::error::Error>> {
+    /// let noted: Result<(), sqlx::Error> = tx
+    ///     .savepoint(async |tx| {
+    ///         sqlx::query("INSERT INTO notes (org_id, id) VALUES ('acme', 'n')").execute(tx).await?;
+    ///         Ok(())
+    ///     })
+    ///     .await?;
+    /// if noted.is_err() {
+    ///     // The transaction goes on as if the note had never been tried.
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn savepoint<T, E>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<Result<T, E>, Error> {
+        self.lease.set_abandoned(true);
+        // A name is used again: the innermost savepoint of that name is the one that is meant.
+        self.plainly("SAVEPOINT cupel_nested").await?;
+        let result = work(self).await;
+        if result.is_err() {
+            self.plainly("ROLLBACK TO SAVEPOINT cupel_nested").await?;
+        }
+        self.plainly("RELEASE SAVEPOINT cupel_nested").await?;
+        self.lease.set_abandoned(false);
+        Ok(result)
+    }
+
+    async fn plainly(&mut self, statement: &'static str) -> Result<(), Error> {
+        let done = self.lease.connection().execute(statement).await;
+        done.map(drop).map_err(Error::statement("a savepoint"))
+    }
+
     /// Streams the output of a `COPY … TO STDOUT`, which sees what a `SELECT` would.
     ///
     /// # Errors
@@ -63,10 +110,12 @@ impl TenantTx {
     /// Whatever the server reports.
     pub async fn copy_out(
         &mut self,
-        statement: &'static str,
+        statement: impl SqlSafeStr,
     ) -> Result<impl futures::Stream<Item = Result<Vec<u8>, sqlx::Error>> + Send + '_, sqlx::Error>
     {
-        let rows = self.lease.connection().copy_out_raw(statement).await?;
+        let statement = statement.into_sql_str();
+        // What is copied may be a query, with functions in it.
+        let rows = self.unwatched().copy_out_raw(statement.as_str()).await?;
         Ok(rows.map_ok(|bytes| bytes.to_vec()))
     }
 
@@ -83,7 +132,7 @@ impl TenantTx {
     /// Returns whether a statement lost against a concurrent transaction, so that all of it may be
     /// tried again.
     pub(crate) fn lost_a_conflict(&self) -> bool {
-        self.conflict
+        self.lease.lost_a_conflict()
     }
 }
 
@@ -91,11 +140,6 @@ impl fmt::Debug for TenantTx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TenantTx").field("scope", &self.scope).finish_non_exhaustive()
     }
-}
-
-/// serialization_failure and deadlock_detected: PostgreSQL documentation, section 13.5.
-pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
-    matches!(sqlstate(error).as_deref(), Some("40001" | "40P01"))
 }
 
 impl<'c> Executor<'c> for &'c mut TenantTx {
@@ -109,11 +153,7 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let TenantTx { lease, conflict, .. } = self;
-        lease
-            .watch(query, |conn, query| conn.fetch_many(query))
-            .inspect_err(move |error| *conflict |= is_conflict(error))
-            .boxed()
+        self.lease.fetch_many(query)
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(
@@ -124,11 +164,7 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let TenantTx { lease, conflict, .. } = self;
-        lease
-            .watch(query, |conn, query| conn.fetch_optional(query))
-            .inspect_err(move |error| *conflict |= is_conflict(error))
-            .boxed()
+        self.lease.fetch_optional(query)
     }
 
     fn prepare_with<'e>(

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use crate::LayerName;
 
 /// One thing that is wrong with the isolation of a live system, found by reading it.
@@ -55,10 +57,36 @@ impl Finding {
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Severity {
+    /// Isolation holds. A reader may want to know.
+    Info,
     /// Isolation holds, and would hold better.
-    Notice,
+    Low,
     /// A second mistake would break isolation.
-    Warning,
-    /// Isolation is broken now.
+    Medium,
+    /// An organization can learn what exists elsewhere, or is one step from its rows.
+    High,
+    /// An organization reads or writes rows of another now.
     Critical,
+}
+
+impl Severity {
+    /// Every severity, the least first.
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// Returns the severity as text: its name in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
 }

@@ -56,7 +56,7 @@ impl Audit<'_> {
     fn absent(&self) -> Finding {
         self.finding(
             "C1",
-            Severity::Warning,
+            Severity::Medium,
             (self.name.to_string(), "the namespace is missing".to_owned()),
             "whoever may create namespaces to take its name",
             format!("cupel onboard {}", self.org),
@@ -86,7 +86,7 @@ impl Audit<'_> {
             None | Some(Err(Error::UnknownTier { .. })) => {
                 return Ok(vec![self.finding(
                     "C3",
-                    Severity::Warning,
+                    Severity::Medium,
                     (self.name.to_string(), "the namespace's tier has no limits".to_owned()),
                     "its quotas to go unchecked",
                     format!("add the tier to the configuration, then cupel onboard {}", self.org),
@@ -118,9 +118,9 @@ impl Audit<'_> {
             }
             Kind::Namespace => (Severity::Critical, "pods that pod security would refuse"),
             Kind::ServiceAccount => {
-                (Severity::Warning, "pods to hold a token that they did not ask for")
+                (Severity::Medium, "pods to hold a token that they did not ask for")
             }
-            _ => (Severity::Warning, "the organization to take more than its tier has"),
+            _ => (Severity::Medium, "the organization to take more than its tier has"),
         };
         let object = format!("{}/{}", self.name, manifest.name());
         let problem = format!("{} differs: {problem}", manifest.kind().resource().kind);
@@ -184,7 +184,7 @@ impl Audit<'_> {
                 let name = service.name_any();
                 findings.push(self.finding(
                     "C7",
-                    Severity::Warning,
+                    Severity::Medium,
                     (
                         format!("{}/{name}", self.name),
                         "the service leads out of the cluster".to_owned(),
@@ -239,7 +239,7 @@ impl Audit<'_> {
             if name.starts_with(RESERVED_PREFIX) && warned.is_some_and(|all| !all.is_empty()) {
                 findings.push(self.finding(
                     "C10",
-                    Severity::Warning,
+                    Severity::Medium,
                     (name, "the API server warns about the guard's expressions".to_owned()),
                     "the guard to refuse everything, or what it should not",
                     "report it, with the version of Kubernetes".to_owned(),
@@ -249,7 +249,7 @@ impl Audit<'_> {
         if self.suspended_while_running().await? {
             findings.push(self.finding(
                 "C11",
-                Severity::Warning,
+                Severity::Medium,
                 (
                     self.name.to_string(),
                     "the organization is suspended, and pods are left".to_owned(),

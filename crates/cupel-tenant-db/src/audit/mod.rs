@@ -58,10 +58,11 @@ impl Rule {
 
 /// Reads the whole database, as the application's role.
 pub(crate) async fn audit(db: &TenantDb) -> Result<Vec<Finding>, Error> {
-    let mut conn = db.pool().acquire().await.map_err(Error::connect("app"))?;
+    let mut session = db.pool().lend_tested().await?;
     let mut findings = Vec::new();
     for rule in roles::RULES.iter().chain(tables::RULES) {
-        findings.extend(rule.check(&mut conn).await?);
+        findings.extend(rule.check(session.connection()).await?);
     }
+    session.give_back();
     Ok(findings)
 }

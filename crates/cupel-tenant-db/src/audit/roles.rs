@@ -37,7 +37,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "R4",
-        severity: Severity::Warning,
+        severity: Severity::Medium,
         problem: "the application's role may create objects",
         allows: "functions, tables and temporary tables that others then use unknowingly",
         query: "SELECT 'schema ' || n.nspname, format('REVOKE CREATE ON SCHEMA %I FROM %s, PUBLIC',
@@ -52,7 +52,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "F4",
-        severity: Severity::Warning,
+        severity: Severity::Medium,
         problem: "the application's role may call set_config",
         allows: "one injected expression to switch organizations inside a SELECT",
         query: "SELECT 'pg_catalog.set_config'::text,

@@ -15,7 +15,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "T2",
-        severity: Severity::Warning,
+        severity: Severity::Medium,
         problem: "row security does not bind the owner",
         allows: "code that runs as the owner to see every organization",
         query: "SELECT t.schema || '.' || t.relname,
@@ -24,7 +24,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "T3",
-        severity: Severity::Notice,
+        severity: Severity::Low,
         problem: "no policy permits anything",
         allows: "nothing: nobody can read the table",
         query: "SELECT t.schema || '.' || t.relname, 'run the migration'::text
@@ -33,7 +33,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "T4",
-        severity: Severity::Warning,
+        severity: Severity::Medium,
         problem: "org_id can be NULL",
         allows: "rows that vanish from everybody, and foreign keys that are not checked",
         query: "SELECT t.schema || '.' || t.relname,
@@ -144,7 +144,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "X1",
-        severity: Severity::Notice,
+        severity: Severity::Low,
         problem: "an index does not begin with org_id",
         allows: "how long a query takes to tell of rows elsewhere",
         query: "SELECT t.schema || '.' || t.relname || ' ' || c.relname,

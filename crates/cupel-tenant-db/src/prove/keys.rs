@@ -57,7 +57,12 @@ pub(super) async fn refer(turn: &Turn<'_>) -> Seen {
                 observed =
                     Some(Observed::reached(format!("{} accepted the reference", table.name)));
             }
-            (Some(seen), Some(nothing)) if seen == nothing => {}
+            // foreign_key_violation, as for a row that nobody has
+            (Some(seen), Some(nothing)) if seen == nothing && seen == "23503" => {}
+            (Some(seen), Some(nothing)) if seen == nothing => {
+                let why = format!("{}: {}", table.name, meaning(&seen));
+                observed.get_or_insert(Observed::unclear(why));
+            }
             (Some(_), _) => {
                 observed = Some(Observed::reached(format!(
                     "{} answers differently for a row that exists elsewhere",

@@ -33,6 +33,7 @@ const ATTACKS: &[(&str, Act)] = &[
     ("copy tables out", |turn| reads::copy_out(turn).boxed()),
     ("read with row security turned off", |turn| reads::row_security_off(turn).boxed()),
     ("switch organization inside one SELECT (injection)", |turn| reads::switch(turn).boxed()),
+    ("switch organization by a statement of its own", |turn| reads::stack(turn).boxed()),
     ("update another organization's rows", |turn| writes::update(turn).boxed()),
     ("delete another organization's rows", |turn| writes::delete(turn).boxed()),
     ("insert a row for another organization", |turn| writes::insert(turn).boxed()),
@@ -98,6 +99,6 @@ pub(crate) async fn prove(db: &TenantDb, pair: &OrgPair) -> Result<Vec<Attempt>,
             attempts.push(attack.conclude(observed, control));
         }
     }
-    stage.leave().await;
+    stage.leave();
     Ok(attempts)
 }

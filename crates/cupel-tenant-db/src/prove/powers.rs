@@ -27,8 +27,13 @@ pub(super) async fn become_another(turn: &Turn<'_>) -> Seen {
     tx.rollback().await?;
     let mut observed = Observed::refused(format!("{} roles refused", roles.len()));
     for role in roles {
-        if become_one(turn, &role).await?.is_none() {
-            observed = Observed::reached(format!("became {role}"));
+        match become_one(turn, &role).await?.as_deref() {
+            None => observed = Observed::reached(format!("became {role}")),
+            Some("42501") => {}
+            Some(code) if !matches!(observed, Observed::Reached(_)) => {
+                observed = Observed::unclear(format!("{role}: {}", meaning(code)));
+            }
+            Some(_) => {}
         }
     }
     let control = match become_one(turn, &me).await? {
@@ -90,8 +95,14 @@ pub(super) async fn registry(turn: &Turn<'_>) -> Seen {
         let mut tx = turn.as_attacker().await?;
         match tx.execute(sql).await {
             Ok(_) => observed = Observed::reached(format!("accepted: {sql}")),
-            Err(error) if sqlstate(&error).is_some() => {}
-            Err(error) => return Err(Error::statement("an attack")(error)),
+            Err(error) => match sqlstate(&error).as_deref() {
+                Some("42501") => {}
+                Some(code) if !matches!(observed, Observed::Reached(_)) => {
+                    observed = Observed::unclear(format!("{}: {sql}", meaning(code)));
+                }
+                Some(_) => {}
+                None => return Err(Error::statement("an attack")(error)),
+            },
         }
         tx.rollback().await?;
     }

@@ -7,7 +7,7 @@ use super::{Seen, Turn};
 use crate::catalog::Relation;
 use crate::error::sqlstate;
 use crate::schema::literal;
-use crate::{Error, TenantTx};
+use crate::{ContextMode, Error, TenantTx};
 
 /// Counts the rows that are not the organization's own.
 fn foreign(table: &Relation, own: &OrgId) -> String {
@@ -50,10 +50,10 @@ pub(super) async fn by_key(turn: &Turn<'_>) -> Seen {
 }
 
 pub(super) async fn without_context(turn: &Turn<'_>) -> Seen {
-    let mut conn = turn.stage.single.pool().acquire().await.map_err(Error::connect("app"))?;
+    let mut session = turn.stage.single.pool().lend_tested().await?;
     let mut tally = Tally::default();
     for table in &turn.stage.tables {
-        let answer = conn.fetch_one(sqlx::query(AssertSqlSafe(all(table)))).await;
+        let answer = session.connection().fetch_one(sqlx::query(AssertSqlSafe(all(table)))).await;
         match answer.and_then(|row| row.try_get::<i64, _>(0)) {
             Ok(rows) => tally.note(table, rows.unsigned_abs()),
             Err(error) => match sqlstate(&error) {
@@ -62,6 +62,7 @@ pub(super) async fn without_context(turn: &Turn<'_>) -> Seen {
             },
         }
     }
+    session.give_back();
     Ok(Some((tally.observed("read"), owner_reads(turn).await?)))
 }
 
@@ -131,13 +132,18 @@ pub(super) async fn switch(turn: &Turn<'_>) -> Seen {
             literal(turn.victim.as_str())
         )]
     };
-    let set = format!("set_config('app.current_org_id', {}, true)", literal(turn.victim.as_str()));
+    let set = match turn.stage.db.context_mode() {
+        ContextMode::Plain => ("app.current_org_id", turn.victim.to_string()),
+        ContextMode::Sealed => ("app.current_seal", turn.victim.to_string()),
+        ContextMode::Register => ("backtrace_functions", registered(turn.victim)),
+    };
+    let set = format!("set_config('{}', {}, true)", set.0, literal(&set.1));
     let seen = turn
         .tally(&TenantScope::org(turn.attacker.clone()), Count::Answer, |table| {
             Some(statement(table, &set))
         })
         .await?;
-    let get = "current_setting('app.current_org_id', true)";
+    let get = "cupel.current_org_id()::text";
     let owner = turn
         .tally(&TenantScope::org(turn.victim.clone()), Count::Answer, |table| {
             Some(statement(table, get))
@@ -152,4 +158,34 @@ pub(super) async fn switch(turn: &Turn<'_>) -> Seen {
         other => other,
     };
     Ok(Some((observed, control)))
+}
+
+/// An organization as a register holds it.
+fn registered(org: &OrgId) -> String {
+    format!("cupel_{}", org.as_str().replace('-', "_"))
+}
+
+/// Where the context is sealed, naming another organization in a statement of its own changes nothing.
+/// A plain context trusts the application's statements, so there it is not an attack.
+pub(super) async fn stack(turn: &Turn<'_>) -> Seen {
+    if turn.stage.db.context_mode() == ContextMode::Plain {
+        return Ok(None);
+    }
+    let statements = |table: &Relation, org: &OrgId| {
+        vec![
+            format!("SET LOCAL app.current_org_id = {}", literal(org.as_str())),
+            format!("DO $$ BEGIN SET app.current_org_id = {}; END $$", literal(org.as_str())),
+            format!(
+                "SELECT count(*) FROM {} WHERE org_id::text = {}",
+                table.name.quoted(),
+                literal(org.as_str())
+            ),
+        ]
+    };
+    let by = async |org: &OrgId| {
+        let scope = TenantScope::org(org.clone());
+        turn.tally(&scope, Count::Answer, |table| Some(statements(table, turn.victim))).await
+    };
+    let seen = by(turn.attacker).await?.observed("read");
+    Ok(Some((seen, by(turn.victim).await?.control("reads"))))
 }

@@ -1,7 +1,7 @@
 use cupel_tenant::{Control, Observed, TenantScope};
 use sqlx::{AssertSqlSafe, Executor, Row};
 
-use super::tally::meaning;
+use super::tally::{NO_TENANT, meaning};
 use super::{Seen, Turn};
 use crate::catalog::Relation;
 use crate::error::sqlstate;
@@ -59,13 +59,23 @@ pub(super) async fn after_drop(turn: &Turn<'_>) -> Seen {
 
 /// Reads on the pool of one connection as somebody who forgot to say for whom.
 async fn residue(turn: &Turn<'_>, own: u64, backend: i64) -> Seen {
-    let mut conn = turn.stage.single.pool().acquire().await.map_err(Error::connect("app"))?;
-    let (rows, same) = ask(&mut *conn, count(turn)).await?;
-    let on = if same == backend { "the same connection" } else { "a new connection" };
-    let observed = match rows {
-        0 => Observed::refused(format!("0 rows on {on}")),
-        rows => Observed::reached(format!("{rows} rows on {on}")),
+    let mut session = turn.stage.single.pool().lend_tested().await?;
+    let on = if i64::from(session.backend()) == backend {
+        "the same connection"
+    } else {
+        "a new connection"
     };
+    let observed = match session.connection().fetch_one(AssertSqlSafe(count(turn))).await {
+        Ok(row) => match row.try_get::<i64, _>(0).map_err(Error::statement("an attack"))? {
+            0 => Observed::refused(format!("0 rows on {on}")),
+            rows => Observed::reached(format!("{rows} rows on {on}")),
+        },
+        Err(error) if sqlstate(&error).as_deref() == Some(NO_TENANT) => {
+            Observed::refused(format!("refused on {on}: {}", meaning(NO_TENANT)))
+        }
+        Err(error) => return Err(Error::statement("an attack")(error)),
+    };
+    session.give_back();
     Ok(Some((observed, Control::expect(own > 0, format!("owner read {own} before")))))
 }
 
@@ -74,6 +84,8 @@ pub(super) async fn cursor(turn: &Turn<'_>) -> Seen {
         leave: "DECLARE {name} SCROLL CURSOR WITH HOLD FOR SELECT org_id FROM {table}",
         own: "FETCH ALL FROM {name}",
         take: "FETCH BACKWARD ALL FROM {name}",
+        // invalid_cursor_name
+        gone: "34000",
     };
     left.attack(turn).await
 }
@@ -83,6 +95,8 @@ pub(super) async fn prepared(turn: &Turn<'_>) -> Seen {
         leave: "PREPARE {name} AS SELECT org_id FROM {table}",
         own: "EXECUTE {name}",
         take: "EXECUTE {name}",
+        // invalid_sql_statement_name
+        gone: "26000",
     };
     left.attack(turn).await
 }
@@ -92,6 +106,8 @@ struct LeftBehind {
     leave: &'static str,
     own: &'static str,
     take: &'static str,
+    /// The SQLSTATE that says it is not there.
+    gone: &'static str,
 }
 
 impl LeftBehind {
@@ -113,7 +129,10 @@ impl LeftBehind {
             // Even one that finds no row of the victim's found the victim's session.
             Ok(rows) => Observed::reached(format!("found it, with {} rows", rows.len())),
             Err(error) => match sqlstate(&error) {
-                Some(code) => Observed::refused(format!("refused: {}", meaning(&code))),
+                Some(code) if code == self.gone => {
+                    Observed::refused(format!("refused: {}", meaning(&code)))
+                }
+                Some(code) => Observed::unclear(meaning(&code)),
                 None => return Err(failed()(error)),
             },
         };

@@ -30,8 +30,10 @@ pub(super) const ABSENT: u16 = 59;
 impl Stage {
     pub(super) async fn set(db: &TenantDb, pair: &OrgPair) -> Result<Self, Error> {
         let relations = {
-            let mut conn = db.pool().acquire().await.map_err(Error::connect("app"))?;
-            catalog::relations(&mut conn).await?
+            let mut session = db.pool().lend_tested().await?;
+            let relations = catalog::relations(session.connection()).await?;
+            session.give_back();
+            relations
         };
         let (tables, undeclared) = relations.into_iter().partition(|it| it.readable);
         let mut stage = Self {
@@ -65,8 +67,8 @@ impl Stage {
         self.gaps.first().cloned()
     }
 
-    pub(super) async fn leave(self) {
-        self.single.pool().close().await;
+    pub(super) fn leave(self) {
+        self.single.pool().close();
     }
 
     /// Inserts the rows of one organization, as it would; says why if that is not possible.

@@ -13,6 +13,8 @@ pub(super) struct Tally {
     most: Option<(String, u64)>,
     /// The SQLSTATE of the last refusal.
     code: Option<String>,
+    /// What failed for a reason that says nothing about isolation.
+    odd: Option<String>,
     refused: usize,
     tried: usize,
 }
@@ -42,6 +44,11 @@ impl Tally {
             return self.note(table, 1);
         }
         self.tried += 1;
+        // insufficient_privilege: what a missing right and a policy's check both answer. Anything else,
+        // such as a lock that was not had in time, refuses nobody in particular.
+        if !matches!(code.as_str(), "42501" | NO_TENANT) {
+            self.odd = Some(format!("{}: {}", table.name, meaning(&code)));
+        }
         self.refused += 1;
         self.code = Some(code);
     }
@@ -51,6 +58,9 @@ impl Tally {
         match (&self.most, &self.code) {
             (Some((table, _)), _) => {
                 Observed::reached(format!("{} rows {act}, most in {table}", self.rows))
+            }
+            (None, _) if self.odd.is_some() => {
+                Observed::unclear(self.odd.clone().unwrap_or_default())
             }
             (None, Some(code)) if self.refused == self.tried => {
                 Observed::refused(format!("refused: {}", meaning(code)))
@@ -68,6 +78,9 @@ impl Tally {
     }
 }
 
+/// What a policy of a strict database answers where no organization is named.
+pub(super) const NO_TENANT: &str = "CU001";
+
 /// The condition that the server names, in words: PostgreSQL documentation, appendix A.
 pub(super) fn meaning(code: &str) -> String {
     match code {
@@ -76,6 +89,7 @@ pub(super) fn meaning(code: &str) -> String {
         "23505" => "unique violation".to_owned(),
         "26000" => "no such prepared statement".to_owned(),
         "34000" => "no such cursor".to_owned(),
+        NO_TENANT => "no organization is named".to_owned(),
         "0A000" => "not supported".to_owned(),
         code => format!("SQLSTATE {code}"),
     }

@@ -1,28 +1,20 @@
 use super::{ident, literal};
-use crate::ColumnType;
+use crate::{ColumnType, ContextMode};
 
 /// Everything in the schema `cupel`, idempotent.
 ///
-/// The context functions are STABLE and plain SQL, so that the planner inlines them, and the policies
-/// call them in a sub-select, so that they run once per statement and not once per row. The registry is
-/// read by a SECURITY DEFINER function that takes no argument: a role learns the state of the
-/// organization that it acts for and of no other. Operators are named in full where the function runs
-/// as its owner, so that no search path decides what `=` means.
-pub(crate) fn install(column_type: ColumnType, app: &str, admin: Option<&str>) -> String {
-    let kind = match column_type {
-        ColumnType::Text => "text",
-        ColumnType::Uuid => "uuid",
-    };
+/// The registry is read by a SECURITY DEFINER function that takes no argument: a role learns the state
+/// of the organization that it acts for and of no other. Operators are named in full where the function
+/// runs as its owner, so that no search path decides what `=` means.
+pub(crate) fn install(declared: &Declared, app: &str, admin: Option<&str>) -> String {
+    let Declared { column_type, mode, strict } = *declared;
     format!(
         r#"CREATE SCHEMA IF NOT EXISTS cupel;
-
-CREATE OR REPLACE FUNCTION cupel.current_org_id() RETURNS {kind}
-  LANGUAGE sql STABLE PARALLEL SAFE
-  AS $$ SELECT nullif(pg_catalog.current_setting('app.current_org_id', true), '')::{kind} $$;
-CREATE OR REPLACE FUNCTION cupel.current_workspace_id() RETURNS {kind}
-  LANGUAGE sql STABLE PARALLEL SAFE
-  AS $$ SELECT nullif(pg_catalog.current_setting('app.current_workspace_id', true), '')::{kind} $$;
-
+REVOKE ALL ON SCHEMA cupel FROM PUBLIC;
+CREATE OR REPLACE FUNCTION cupel.is_admin() RETURNS boolean
+  LANGUAGE sql STABLE
+  AS $$ SELECT coalesce(session_user OPERATOR(pg_catalog.=) {admin}::pg_catalog.name, false) $$;
+{context}
 CREATE TABLE IF NOT EXISTS cupel.organizations (
   org_id text COLLATE "C" PRIMARY KEY CHECK (org_id ~ '^[a-z0-9]([a-z0-9-]{{0,51}}[a-z0-9])?$'),
   tier text NOT NULL,
@@ -55,7 +47,7 @@ CREATE OR REPLACE FUNCTION cupel.org_state() RETURNS text
   LANGUAGE plpgsql STABLE SECURITY DEFINER
   AS $$ BEGIN
     RETURN (SELECT o.state FROM cupel.organizations o WHERE o.org_id OPERATOR(pg_catalog.=)
-      (pg_catalog.current_setting('app.current_org_id', true) COLLATE "C"));
+      (cupel.current_org_id()::text COLLATE "C"));
   END $$;
 CREATE OR REPLACE FUNCTION cupel.session_is_clean() RETURNS boolean
   LANGUAGE plpgsql STABLE
@@ -65,14 +57,19 @@ CREATE OR REPLACE FUNCTION cupel.session_is_clean() RETURNS boolean
       AND pg_catalog.current_setting('role') = 'none'
       AND coalesce(pg_catalog.current_setting('app.current_org_id', true), '') = ''
       AND coalesce(pg_catalog.current_setting('app.current_workspace_id', true), '') = ''
+      AND coalesce(pg_catalog.current_setting('app.current_seal', true), '') = ''
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_prepared_statement() p WHERE p.from_sql)
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_cursor())
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_listening_channels());
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_listening_channels())
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l
+        WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'advisory')
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_settings s WHERE s.source = 'session');
   END $$;
-CREATE OR REPLACE FUNCTION cupel.settings()
-  RETURNS TABLE (column_type text, app_role text, admin_role text)
+DROP FUNCTION IF EXISTS cupel.settings();
+CREATE FUNCTION cupel.settings()
+  RETURNS TABLE (column_type text, app_role text, admin_role text, context text)
   LANGUAGE sql STABLE
-  AS $$ SELECT '{kind}'::text, {app}::text, {admin}::text $$;
+  AS $$ SELECT '{kind}'::text, {app}::text, {admin}::text, '{mode}'::text $$;
 CREATE OR REPLACE FUNCTION cupel.policies_of(relation oid) RETURNS text
   LANGUAGE sql STABLE
   AS $$ SELECT coalesce(pg_catalog.string_agg(pg_catalog.concat_ws(' | ', p.polname, p.polcmd,
@@ -81,13 +78,24 @@ CREATE OR REPLACE FUNCTION cupel.policies_of(relation oid) RETURNS text
       pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)), E'\n' ORDER BY p.polname), '')
     FROM pg_catalog.pg_policy p WHERE p.polrelid = relation AND p.polname LIKE 'cupel\_%' $$;
 
-REVOKE ALL ON SCHEMA cupel FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA cupel FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA cupel FROM PUBLIC;
 "#,
+        kind = column_type.as_str(),
+        mode = mode.as_str(),
+        context = super::context(mode, column_type, strict),
         app = literal(app),
         admin = admin.map_or_else(|| "NULL".to_owned(), literal),
     )
+}
+
+/// What a migration declares of the whole database.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Declared {
+    pub(crate) column_type: ColumnType,
+    pub(crate) mode: ContextMode,
+    /// Whether a policy that is read without a context raises an error.
+    pub(crate) strict: bool,
 }
 
 /// Takes from PUBLIC what row-level security does not cover.

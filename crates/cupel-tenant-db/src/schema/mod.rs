@@ -1,13 +1,15 @@
 //! Which tables belong to organizations, and the SQL that keeps them apart.
 
+mod context;
 mod install;
 mod policies;
 mod roles;
 mod table;
 
-pub(crate) use install::{hardening, install};
+pub(crate) use context::{GUARD, context};
+pub(crate) use install::{Declared, hardening, install};
 pub(crate) use policies::{isolate, policies_of};
-pub(crate) use roles::{Purpose, create_role, grant_schema};
+pub(crate) use roles::{Purpose, correct_role, create_role, grant_schema};
 pub(crate) use table::TableName;
 pub use table::{Table, TableKind};
 

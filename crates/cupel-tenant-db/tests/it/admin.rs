@@ -112,6 +112,26 @@ async fn a_transaction_does_not_outlive_its_grant() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_statement_that_began_late_ends_with_the_grant() -> TestResult {
+    let bed = three_orgs().await?;
+    let time = Duration::from_millis(800);
+    let grant = AdminGrant::read_write("alice", "report").all_orgs().expires_in(time);
+    let begun = std::time::Instant::now();
+    let mut tx = bed.db.admin(&grant).await?;
+    tokio::time::sleep(time / 2).await;
+    // Its own timeout is the whole of the grant, counted from here.
+    assert!(tx.execute("SELECT pg_sleep(20)").await.is_err());
+    assert!(begun.elapsed() < time + Duration::from_millis(350), "{:?}", begun.elapsed());
+    // One that is given back in time is left alone.
+    let brief = AdminGrant::read_only("alice", "report").all_orgs().expires_in(time / 4);
+    bed.db.admin(&brief).await?.rollback().await?;
+    let mut tx = bed.db.admin(&AdminGrant::read_only("alice", "report").all_orgs()).await?;
+    tokio::time::sleep(time / 2).await;
+    tx.execute("SELECT 1").await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_suspended_organization_is_open_to_administration() -> TestResult {
     let bed = three_orgs().await?;
     cupel_tenant::IsolationLayer::suspend(&bed.db, &org_id("acme")).await?;

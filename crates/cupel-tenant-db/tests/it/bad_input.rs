@@ -34,6 +34,95 @@ async fn a_powerful_role_is_refused() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_role_that_reaches_around_by_its_attributes_is_refused() -> TestResult {
+    let bed = Bed::start().await?;
+    bed.sql(
+        "DROP ROLE IF EXISTS refused_maker, refused_streamer;
+         CREATE ROLE refused_maker LOGIN PASSWORD 'refused_maker' CREATEROLE IN ROLE cupel_app;
+         CREATE ROLE refused_streamer LOGIN PASSWORD 'refused_streamer' REPLICATION IN ROLE cupel_app",
+    )
+    .await?;
+    for role in ["refused_maker", "refused_streamer"] {
+        let url = as_role(&bed.owner_url, role)?;
+        let refused = TenantDb::connect(&url).await;
+        assert!(matches!(refused, Err(Error::PowerfulRole { which: "app", .. })), "{role}");
+        let admin = TenantDb::builder(&bed.app_url).admin_url(&url).connect().await;
+        assert!(matches!(admin, Err(Error::PowerfulRole { which: "admin", .. })), "{role}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_role_that_somebody_made_is_refused_and_not_changed() -> TestResult {
+    let owner = empty().await?;
+    sql(&owner, SCHEMA).await?;
+    sql(
+        &owner,
+        "DROP ROLE IF EXISTS kept_super, kept_bypass, kept_plain, kept_group;
+         CREATE ROLE kept_super LOGIN SUPERUSER; CREATE ROLE kept_bypass LOGIN BYPASSRLS;
+         CREATE ROLE kept_plain LOGIN; CREATE ROLE kept_group NOLOGIN",
+    )
+    .await?;
+    let run = |app: &str, admin: &str| -> Result<Migration, Box<dyn std::error::Error>> {
+        let (app, admin) = (as_role(&owner, app)?, as_role(&owner, admin)?);
+        Ok(crate::bed::migration(&owner, &app, &admin))
+    };
+    for (app, admin, unfit, needs) in [
+        ("kept_super", "kept_bypass", "kept_super", "NOSUPERUSER"),
+        ("kept_bypass", "cupel_admin", "kept_bypass", "NOBYPASSRLS"),
+        ("kept_group", "kept_bypass", "kept_group", "LOGIN"),
+        ("kept_plain", "kept_super", "kept_super", "NOSUPERUSER"),
+        ("kept_plain", "kept_plain2", "", ""),
+        ("kept_group", "kept_plain", "kept_group", "LOGIN"),
+    ] {
+        match run(app, admin)?.run().await {
+            Err(Error::RoleUnfit { role, fix, .. }) => {
+                assert_eq!(role, unfit);
+                assert!(fix.contains(needs), "{fix}");
+            }
+            Ok(_) if unfit.is_empty() => sql(&owner, "DROP SCHEMA cupel CASCADE").await?,
+            other => panic!("{app}, {admin}: {other:?}"),
+        }
+    }
+    let changed = "SELECT count(*) FROM pg_roles WHERE rolname = 'kept_super' AND NOT rolsuper
+        OR rolname = 'kept_bypass' AND NOT rolbypassrls OR rolname = 'kept_plain' AND rolbypassrls
+        OR rolname = 'kept_group' AND rolcanlogin";
+    let mut conn = <sqlx::PgConnection as sqlx::Connection>::connect(&owner).await?;
+    let changed: i64 = sqlx::query_scalar(changed).fetch_one(&mut conn).await?;
+    assert_eq!(changed, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_with_critical_findings_is_refused_unless_told_otherwise() -> TestResult {
+    let bed = Bed::start().await?;
+    bed.sql("ALTER TABLE pipelines DISABLE ROW LEVEL SECURITY").await?;
+    match TenantDb::connect(&bed.app_url).await {
+        Err(Error::Unsafe { findings }) => {
+            let found: Vec<_> = findings.iter().map(|it| (it.rule, it.object.as_str())).collect();
+            assert_eq!(found, [("T1", "public.pipelines")]);
+        }
+        other => panic!("{other:?}"),
+    }
+    TenantDb::builder(&bed.app_url).allow_critical_findings(true).connect().await?;
+    bed.sql("ALTER TABLE pipelines ENABLE ROW LEVEL SECURITY").await?;
+    TenantDb::connect(&bed.app_url).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_network_without_a_checked_certificate_is_refused_before_any_io() {
+    let far = "postgres://a:b@192.0.2.1/c";
+    let refused = TenantDb::connect(far).await;
+    assert!(matches!(refused, Err(Error::PlainText { which: "app" })), "{refused:?}");
+    let near = "postgres://a:b@127.0.0.1:1/c";
+    let refused = TenantDb::builder(near).admin_url(far).connect().await;
+    assert!(matches!(refused, Err(Error::PlainText { which: "admin" })), "{refused:?}");
+    let refused = Migration::new(far).tables([Table::org("t")]).run().await;
+    assert!(matches!(refused, Err(Error::PlainText { which: "owner" })), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_connection_that_cannot_be_is_told_apart() -> TestResult {
     let bed = Bed::start().await?;
     let wrong = bed.app_url.replace(":cupel_app@", ":wrong@");
@@ -54,12 +143,28 @@ async fn a_connection_that_cannot_be_is_told_apart() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_context_mode_that_is_not_built_is_refused_before_any_io() {
-    for (mode, name) in [(ContextMode::Sealed, "sealed"), (ContextMode::Register, "register")] {
-        let refused =
-            TenantDb::builder("postgres://a:b@127.0.0.1:1/c").context(mode).connect().await;
-        assert!(matches!(refused, Err(Error::ContextModeNotBuilt { mode }) if mode == name));
-    }
+async fn a_context_that_the_database_does_not_have_is_refused() -> TestResult {
+    let bed = Bed::start().await?;
+    let builder = || TenantDb::builder(&bed.app_url);
+    let refused = builder().context(ContextMode::Sealed).connect().await;
+    let expected = ("sealed", "plain");
+    assert!(
+        matches!(&refused, Err(Error::ContextMismatch { wanted, found }) if (*wanted, *found) == expected),
+        "{refused:?}"
+    );
+    let sealed = || {
+        crate::bed::migration(&bed.owner_url, &bed.app_url, &bed.admin_url)
+            .context(ContextMode::Sealed)
+    };
+    let refused = sealed().run().await;
+    assert!(matches!(refused, Err(Error::NoSealKey { mode: "sealed" })), "{refused:?}");
+    sealed().seal_keys([crate::bed::seal_key("k1")]).run().await?;
+    let refused = builder().connect().await;
+    assert!(matches!(refused, Err(Error::NoSealKey { mode: "sealed" })), "{refused:?}");
+    let refused = builder().context(ContextMode::Plain).connect().await;
+    assert!(matches!(refused, Err(Error::ContextMismatch { wanted: "plain", .. })), "{refused:?}");
+    builder().seal_key(crate::bed::seal_key("k1")).connect().await?;
+    Ok(())
 }
 
 #[tokio::test]

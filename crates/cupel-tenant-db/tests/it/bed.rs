@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use cupel_tenant::{Attempt, IsolationLayer, OrgId, OrgPair, Outcome, TenantScope};
-use cupel_tenant_db::{Migration, Table, TenantDb};
+use cupel_tenant_db::{ContextMode, Migration, SealKey, Table, TenantDb};
 use cupel_testkit::Postgres;
 use sqlx::{Connection, PgConnection};
 use url::Url;
@@ -17,6 +17,13 @@ pub(crate) struct Bed {
     pub(crate) app_url: String,
     pub(crate) admin_url: String,
     pub(crate) db: TenantDb,
+}
+
+/// A key of seals: the same for the same id.
+pub(crate) fn seal_key(id: &str) -> SealKey {
+    let digits: String = id.bytes().map(|byte| format!("{byte:02x}")).collect();
+    #[expect(clippy::unwrap_used, reason = "the tests name valid keys")]
+    format!("{id}:{digits:0<64}").parse().unwrap()
 }
 
 pub(crate) fn tables() -> Vec<Table> {
@@ -36,13 +43,27 @@ impl Bed {
 
     /// A database whose application has so many connections.
     pub(crate) async fn with(max_connections: u32) -> Result<Self, Box<dyn Error>> {
+        Self::of(ContextMode::Plain, max_connections).await
+    }
+
+    /// A database that learns organizations in one of the modes.
+    pub(crate) async fn of(
+        mode: ContextMode,
+        max_connections: u32,
+    ) -> Result<Self, Box<dyn Error>> {
         let owner_url = empty().await?;
         let app_url = as_role(&owner_url, "cupel_app")?;
         let admin_url = as_role(&owner_url, "cupel_admin")?;
         sql(&owner_url, SCHEMA).await?;
-        migration(&owner_url, &app_url, &admin_url).run().await?;
+        migration(&owner_url, &app_url, &admin_url)
+            .context(mode)
+            .seal_keys([seal_key("k1")])
+            .run()
+            .await?;
         let db = TenantDb::builder(&app_url)
             .admin_url(&admin_url)
+            .context(mode)
+            .seal_key(seal_key("k1"))
             .max_connections(max_connections)
             .connect()
             .await?;

@@ -1,5 +1,8 @@
+use std::time::{Duration, Instant};
+
 use cupel_tenant::{IsolationLayer, LayerErrorKind, OrgSpec, OrgState, Registry, Tier};
 use cupel_tenant_db::Error;
+use sqlx::Executor;
 
 use crate::bed::{Bed, TestResult, org_id, scope};
 
@@ -60,7 +63,41 @@ async fn erasing_takes_every_row_and_no_other_organization_s() -> TestResult {
     let again = bed.db.erase(&org_id("acme")).await?;
     assert!(again.is_complete() && again.items().is_empty());
     let logged = "SELECT count(*) FROM cupel.access_log WHERE actor = 'cupel' AND orgs = '{acme}'";
-    assert_eq!(bed.number(logged).await?, 2);
+    // A transaction for each table, twice.
+    assert_eq!(bed.number(logged).await?, 10);
+    Ok(())
+}
+
+#[tokio::test]
+async fn erasing_waits_for_what_was_let_in_before() -> TestResult {
+    let bed = Bed::start().await?;
+    bed.pipeline("acme", "a").await?;
+    let mut late = bed.db.begin(&scope("acme")).await?;
+    let db = bed.db.clone();
+    let erasing = tokio::spawn(async move { db.erase(&org_id("acme")).await });
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(!erasing.is_finished(), "the older transaction is still open");
+    late.execute("INSERT INTO pipelines (org_id, id, name) VALUES ('acme', 'late', 'late')")
+        .await?;
+    late.commit().await?;
+    let erasure = erasing.await??;
+    assert!(erasure.is_complete());
+    assert_eq!(bed.number("SELECT count(*) FROM pipelines").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_process_refuses_a_suspended_organization_within_a_second() -> TestResult {
+    let bed = Bed::start().await?;
+    bed.db.provision(&OrgSpec::new(org_id("acme"), Tier::STANDARD)).await?;
+    let other = cupel_tenant_db::TenantDb::connect(&bed.app_url).await?;
+    other.begin(&scope("acme")).await?.rollback().await?;
+    bed.db.suspend(&org_id("acme")).await?;
+    let suspended = Instant::now();
+    while other.begin(&scope("acme")).await.is_ok() {
+        assert!(suspended.elapsed() < Duration::from_millis(1500), "it is still let in");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! What SQL leaves in a session does not reach the next borrower of its connection.
 
+use futures::TryStreamExt;
 use sqlx::Executor;
 
 use crate::bed::{Bed, TestResult, scope};
@@ -16,12 +17,21 @@ async fn a_connection_with_residue_is_closed_and_a_clean_one_is_kept() -> TestRe
         ("LISTEN gossip", false),
         ("SET app.current_org_id = 'globex'", false),
         ("SET app.current_workspace_id = 'eu'", false),
+        ("SET search_path = pg_temp", false),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", false),
+        ("SELECT pg_advisory_lock(7)", false),
+        ("SELECT pg_advisory_xact_lock(7)", true),
+        ("COPY (SELECT pg_advisory_lock(7)) TO STDOUT", false),
         ("SELECT 1; SELECT 2", true),
         ("DEALLOCATE ALL; PREPARE sqlx_s_1 AS SELECT 2", false),
     ] {
         let mut tx = bed.db.begin(&scope("acme")).await?;
         let before: i32 = pid(&mut tx).await?;
-        let failed = tx.execute(residue).await.is_err();
+        let failed = if residue.starts_with("COPY") {
+            tx.copy_out(residue).await?.try_collect::<Vec<_>>().await.is_err()
+        } else {
+            tx.execute(residue).await.is_err()
+        };
         if failed {
             drop(tx);
         } else {

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use cupel_tenant_db::{Error, TenantDb, danger};
+use cupel_tenant_db::{Error, IsolationLevel, TenantDb, TxOptions, danger};
 use futures::TryStreamExt;
 use sqlx::Executor;
 
@@ -129,6 +130,93 @@ async fn raise(
         Ok(())
     })
     .await
+}
+
+#[tokio::test]
+async fn options_are_the_server_s_to_keep() -> TestResult {
+    let bed = Bed::start().await?;
+    let mut tx = bed.db.begin_read_only(&scope("acme")).await?;
+    let refused =
+        tx.execute("INSERT INTO pipelines (org_id, id, name) VALUES ('acme', 'a', 'a')").await;
+    assert!(refused.is_err(), "a read-only transaction wrote");
+    tx.rollback().await?;
+    for (level, name) in [
+        (IsolationLevel::ReadCommitted, "read committed"),
+        (IsolationLevel::RepeatableRead, "repeatable read"),
+        (IsolationLevel::Serializable, "serializable"),
+    ] {
+        let mut tx = bed.db.begin_with(&scope("acme"), TxOptions::new().isolation(level)).await?;
+        let found: String =
+            sqlx::query_scalar("SHOW transaction_isolation").fetch_one(&mut tx).await?;
+        assert_eq!(found, name);
+    }
+    let brief = TxOptions::new().statement_timeout(Duration::from_millis(50));
+    let mut tx = bed.db.scoped(&scope("acme")).begin_with(brief).await?;
+    let ended = tx.execute("SELECT pg_sleep(20)").await;
+    let code = ended.err().and_then(|error| Some(error.as_database_error()?.code()?.into_owned()));
+    assert_eq!(code.as_deref(), Some("57014"));
+    // It is gone with the transaction.
+    drop(tx);
+    let mut tx = bed.db.begin(&scope("acme")).await?;
+    let left: String = sqlx::query_scalar("SHOW statement_timeout").fetch_one(&mut tx).await?;
+    assert_eq!(left, "0");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_savepoint_undoes_what_is_in_it_and_nothing_before() -> TestResult {
+    let bed = Bed::with(1).await?;
+    let insert = "INSERT INTO pipelines (org_id, id, name) VALUES ('acme', $1, 'a')";
+    let mut tx = bed.db.begin(&scope("acme")).await?;
+    sqlx::query(insert).bind("before").execute(&mut tx).await?;
+    let kept: Result<(), sqlx::Error> = tx
+        .savepoint(async |tx| {
+            sqlx::query(insert).bind("kept").execute(&mut *tx).await?;
+            let undone = tx
+                .savepoint(async |tx| {
+                    sqlx::query(insert).bind("undone").execute(&mut *tx).await?;
+                    sqlx::query(insert).bind("before").execute(&mut *tx).await
+                })
+                .await;
+            assert!(matches!(undone, Ok(Err(sqlx::Error::Database(_)))), "{undone:?}");
+            Ok(())
+        })
+        .await?;
+    kept?;
+    tx.commit().await?;
+    let stored = "SELECT count(*) FROM pipelines WHERE id IN ('before', 'kept')";
+    assert_eq!(bed.number(stored).await?, 2);
+    assert_eq!(bed.number("SELECT count(*) FROM pipelines").await?, 2);
+
+    // One that is left half-way takes all of it along.
+    let mut tx = bed.db.begin(&scope("acme")).await?;
+    sqlx::query(insert).bind("with it").execute(&mut tx).await?;
+    let half = tokio::time::timeout(
+        Duration::from_millis(100),
+        tx.savepoint(async |_| {
+            std::future::pending::<()>().await;
+            Ok::<_, sqlx::Error>(())
+        }),
+    );
+    assert!(half.await.is_err());
+    assert!(matches!(tx.commit().await, Err(Error::NothingStored { .. })));
+    assert_eq!(bed.number("SELECT count(*) FROM pipelines").await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_statement_that_was_not_heard_to_its_end_is_no_reason_to_believe() -> TestResult {
+    let bed = Bed::with(1).await?;
+    let insert = "INSERT INTO pipelines (org_id, id, name) VALUES ('acme', 'a', 'a')";
+    let mut tx = bed.db.begin(&scope("acme")).await?;
+    tx.execute(insert).await?;
+    // It fails after rows that are enough for the caller.
+    let fails = "SELECT 1 / (500 - n) FROM generate_series(1, 1000) n";
+    let first = sqlx::query(fails).fetch(&mut tx).try_next().await?;
+    assert!(first.is_some());
+    assert!(matches!(tx.commit().await, Err(Error::NothingStored { .. })));
+    assert_eq!(bed.number("SELECT count(*) FROM pipelines").await?, 0);
+    Ok(())
 }
 
 #[tokio::test]

@@ -1,0 +1,252 @@
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use cupel_tenant::Severity;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{Connection, PgConnection};
+
+use crate::context::Context;
+use crate::db::Inner;
+use crate::pool::Pool;
+use crate::power::{self, Facts};
+use crate::seal::Sealer;
+use crate::states::States;
+use crate::{ContextMode, Error, SealKey, TenantDb, audit};
+
+/// How a [`TenantDb`] connects. Made by [`TenantDb::builder`].
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it connects"]
+pub struct TenantDbBuilder {
+    url: String,
+    admin_url: Option<String>,
+    max_connections: u32,
+    context: Option<ContextMode>,
+    seal_key: Option<SealKey>,
+    behind_pooler: bool,
+    allow_plaintext: bool,
+    allow_critical_findings: bool,
+}
+
+impl TenantDbBuilder {
+    pub(crate) fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            admin_url: None,
+            max_connections: 10,
+            context: None,
+            seal_key: None,
+            behind_pooler: false,
+            allow_plaintext: false,
+            allow_critical_findings: false,
+        }
+    }
+
+    /// The URL of the admin role. Without it there is no admin path, no registry and no lifecycle.
+    pub fn admin_url(self, url: &str) -> Self {
+        Self { admin_url: Some(url.to_owned()), ..self }
+    }
+
+    /// The most connections of the application's pool; 10 unless told, as in sqlx.
+    pub fn max_connections(self, max: u32) -> Self {
+        Self { max_connections: max, ..self }
+    }
+
+    /// Insists on how a transaction tells the server whose it is. Left out, it is as the database was
+    /// migrated.
+    pub fn context(self, mode: ContextMode) -> Self {
+        Self { context: Some(mode), ..self }
+    }
+
+    /// The key that contexts are sealed with, where the database wants them sealed.
+    pub fn seal_key(self, key: SealKey) -> Self {
+        Self { seal_key: Some(key), ..self }
+    }
+
+    /// Says that the URL leads to a pooler which hands out backends by the transaction, such as PgBouncer
+    /// with `pool_mode = transaction`. Statements are then not kept prepared, and a seal is bound to a
+    /// nonce, since no backend is ours.
+    pub fn behind_pooler(self, behind_pooler: bool) -> Self {
+        Self { behind_pooler, ..self }
+    }
+
+    /// Says whether the network beyond loopback may be used without encryption, or without checking
+    /// the server's certificate. It may not without this; a development environment may.
+    pub fn allow_plaintext(self, allow_plaintext: bool) -> Self {
+        Self { allow_plaintext, ..self }
+    }
+
+    /// Says whether a database is connected to that its audit finds broken: for tools that look for what
+    /// is wrong, and for development. The findings are then warnings in the log.
+    pub fn allow_critical_findings(self, allow_critical_findings: bool) -> Self {
+        Self { allow_critical_findings, ..self }
+    }
+
+    /// Connects, and refuses what is not isolated.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidUrl`] and [`Error::PlainText`] before any I/O;
+    /// [`Error::LoginRefused`], [`Error::DatabaseMissing`] and [`Error::Unreachable`];
+    /// [`Error::PowerfulRole`] if the application's role is or can become a superuser, the owner of a
+    /// table of tenants, exempt from row-level security, or a role that replicates or makes roles;
+    /// [`Error::NotMigrated`], [`Error::ContextMismatch`] and [`Error::NoSealKey`]; [`Error::Unsafe`] if the audit has critical findings.
+    pub async fn connect(self) -> Result<TenantDb, Error> {
+        let mut app = connect_options(&self.url, "app", self.allow_plaintext)?;
+        let admin = self
+            .admin_url
+            .as_deref()
+            .map(|url| connect_options(url, "admin", self.allow_plaintext))
+            .transpose()?;
+        let endpoint = format!(
+            "{}:{}/{}",
+            app.get_host(),
+            app.get_port(),
+            app.get_database().unwrap_or(app.get_username())
+        );
+        if self.behind_pooler {
+            app = app.statement_cache_capacity(0);
+        }
+        let facts = check(&app, "app").await?;
+        let context = self.context_of(&facts)?;
+        if let Some(admin) = &admin {
+            check(admin, "admin").await?;
+        }
+        let db = TenantDb::new(Inner {
+            pool: Pool::new(app, "app", self.max_connections),
+            admin: admin.map(|options| Pool::new(options, "admin", ADMIN_CONNECTIONS)),
+            column_type: facts.column_type,
+            endpoint,
+            states: States::new(),
+            context: Arc::new(context),
+            behind_pooler: self.behind_pooler,
+        });
+        self.look_for_findings(&db).await?;
+        Ok(db)
+    }
+
+    fn context_of(&self, facts: &Facts) -> Result<Context, Error> {
+        let found = facts.mode.as_str();
+        if let Some(wanted) = self.context.filter(|wanted| *wanted != facts.mode) {
+            return Err(Error::ContextMismatch { wanted: wanted.as_str(), found });
+        }
+        let sealer = || {
+            let key = self.seal_key.as_ref().ok_or(Error::NoSealKey { mode: found })?;
+            let ours = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            Ok::<_, Error>(Sealer::new(key, facts.clock - ours.as_secs_f64()))
+        };
+        Ok(match facts.mode {
+            ContextMode::Plain => Context::Plain,
+            ContextMode::Sealed => Context::Sealed(sealer()?),
+            ContextMode::Register => Context::Register(sealer()?),
+        })
+    }
+
+    async fn look_for_findings(&self, db: &TenantDb) -> Result<(), Error> {
+        let mut findings = audit::audit(db).await?;
+        findings.retain(|it| it.severity == Severity::Critical);
+        if findings.is_empty() {
+            return Ok(());
+        }
+        if !self.allow_critical_findings {
+            return Err(Error::Unsafe { findings });
+        }
+        for finding in findings {
+            tracing::warn!(
+                rule = finding.rule,
+                object = finding.object,
+                fix = finding.fix,
+                "the database does not keep organizations apart: {}",
+                finding.problem
+            );
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TenantDbBuilder {
+    /// Leaves the URLs out: they hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantDbBuilder")
+            .field("max_connections", &self.max_connections)
+            .field("context", &self.context)
+            .field("seal_key", &self.seal_key)
+            .field("behind_pooler", &self.behind_pooler)
+            .field("allow_plaintext", &self.allow_plaintext)
+            .field("allow_critical_findings", &self.allow_critical_findings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Administration is rare and must not starve the application of the server's connections.
+const ADMIN_CONNECTIONS: u32 = 4;
+
+/// Reads a URL, and refuses one that would send rows and passwords over a network for others to read.
+pub(crate) fn connect_options(
+    url: &str,
+    which: &'static str,
+    allow_plaintext: bool,
+) -> Result<PgConnectOptions, Error> {
+    let known = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+    let options = match PgConnectOptions::from_str(url) {
+        Ok(options) if known => options,
+        _ => return Err(Error::InvalidUrl { which }),
+    };
+    let checked = matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+    if allow_plaintext || checked || is_local(&options) {
+        Ok(options)
+    } else {
+        Err(Error::PlainText { which })
+    }
+}
+
+/// Whether the server is reached without a network: by a socket, or on loopback.
+fn is_local(options: &PgConnectOptions) -> bool {
+    let host = options.get_host().trim_matches(['[', ']']);
+    options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// One connection, opened here and not by the pool, that looks at the role and the database.
+async fn check(options: &PgConnectOptions, which: &'static str) -> Result<Facts, Error> {
+    let mut conn = PgConnection::connect_with(options).await.map_err(Error::connect(which))?;
+    let facts = power::check(&mut conn, which).await?;
+    let _ = conn.close().await;
+    Ok(facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_loopback_the_certificate_is_checked() {
+        let refused =
+            |url: &str| matches!(connect_options(url, "app", false), Err(Error::PlainText { .. }));
+        for url in [
+            "postgres://a:b@localhost/c",
+            "postgres://a:b@127.0.0.1:5432/c",
+            "postgres://a:b@[::1]/c",
+            "postgres://a:b@%2Fvar%2Frun%2Fpostgresql/c",
+            "postgres://a:b@db.example/c?sslmode=verify-full",
+            "postgres://a:b@db.example/c?sslmode=verify-ca",
+        ] {
+            assert!(!refused(url), "{url}");
+        }
+        for url in [
+            "postgres://a:b@db.example/c",
+            "postgres://a:b@10.0.0.1/c?sslmode=disable",
+            "postgres://a:b@db.example/c?sslmode=prefer",
+            // Encrypted, to whoever answers.
+            "postgres://a:b@db.example/c?sslmode=require",
+            "postgres://a:b@localhost.example/c",
+        ] {
+            assert!(refused(url), "{url}");
+            assert!(connect_options(url, "app", true).is_ok(), "{url}");
+        }
+    }
+}
