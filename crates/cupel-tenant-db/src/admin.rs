@@ -119,13 +119,16 @@ impl TenantDb {
         // reads only into one that writes.
         let opening = AssertSqlSafe(format!(
             "BEGIN {access}; SET LOCAL statement_timeout = {timeout}; \
-             SET LOCAL idle_in_transaction_session_timeout = {timeout}; SELECT 'open'; {role}",
+             SET LOCAL idle_in_transaction_session_timeout = {timeout}; SELECT pg_backend_pid()::text; {role}",
             access = grant.access().as_str().to_uppercase(),
             timeout = millis.min(i32::MAX.unsigned_abs()),
         ))
         .into_sql_str();
-        let (lease, _) = Lease::open(pool, |_backend| Ok(opening.clone())).await?;
-        let end = End::at(grant.expires(), lease.backend(), pool.clone());
+        // The URL of administration leads to the server itself, and if it does not after all, then this
+        // is the backend for as long as the transaction lasts.
+        let (lease, backend) = Lease::open(pool, false, |_| Ok(opening.clone())).await?;
+        let backend = backend.and_then(|backend| backend.parse().ok()).unwrap_or_default();
+        let end = End::at(grant.expires(), backend, pool.clone());
         let mut tx = AdminTx {
             lease,
             expires: grant.expires(),

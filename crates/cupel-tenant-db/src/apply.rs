@@ -160,7 +160,7 @@ async fn apply(
     for (name,) in gone {
         changes.push(format!("took {name} off the declared tables; its policies stay"));
     }
-    harden(conn, changes).await
+    harden(conn, admin, migration.is_sealed(), changes).await
 }
 
 async fn isolate(
@@ -285,7 +285,12 @@ async fn fingerprint(conn: &mut PgConnection, sql: &str) -> Result<String, sqlx:
 }
 
 /// Takes from PUBLIC what it should not have, as far as the owner's role may.
-async fn harden(conn: &mut PgConnection, changes: &mut Changes) -> Result<(), sqlx::Error> {
+async fn harden(
+    conn: &mut PgConnection,
+    admin: Option<&str>,
+    sealed: bool,
+    changes: &mut Changes,
+) -> Result<(), sqlx::Error> {
     let (superuser, owns_database, open): (bool, bool, bool) = sqlx::query_as(
         "SELECT r.rolsuper, r.rolsuper OR pg_has_role(d.datdba, 'USAGE'),
             EXISTS (SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
@@ -294,20 +299,26 @@ async fn harden(conn: &mut PgConnection, changes: &mut Changes) -> Result<(), sq
                     WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE')
             OR r.rolsuper AND EXISTS (SELECT FROM pg_proc p,
                         aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-                    WHERE p.oid = 'pg_catalog.set_config(text, text, boolean)'::regprocedure
-                      AND a.grantee = 0)
+                    WHERE a.grantee = 0 AND (
+                      p.oid = 'pg_catalog.set_config(text, text, boolean)'::regprocedure
+                      OR $1 AND p.oid = 'pg_catalog.pg_stat_get_activity(integer)'::regprocedure))
          FROM pg_database d, pg_roles r
          WHERE d.datname = current_database() AND r.rolname = current_user",
     )
+    .bind(sealed)
     .fetch_one(&mut *conn)
     .await?;
     if open && owns_database {
         let owner: String =
             sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut *conn).await?;
         // Whoever is not a superuser could neither revoke nor grant it.
-        let sql = schema::hardening(superuser.then_some(owner.as_str()));
+        let sql = schema::hardening(
+            superuser.then_some(owner.as_str()),
+            admin,
+            superuser && sealed,
+        );
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await?;
-        changes.push("took CREATE, TEMPORARY and set_config from PUBLIC");
+        changes.push("took from PUBLIC what row-level security does not cover");
     }
     Ok(())
 }

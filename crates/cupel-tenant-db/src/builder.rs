@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use cupel_tenant::Severity;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{Connection, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use crate::context::Context;
 use crate::db::Inner;
@@ -14,7 +14,7 @@ use crate::pool::Pool;
 use crate::power::{self, Facts};
 use crate::seal::Sealer;
 use crate::states::States;
-use crate::{ContextMode, Error, SealKey, TenantDb, audit};
+use crate::{ContextMode, Error, SealKey, TenantDb, audit, look};
 
 /// How a [`TenantDb`] connects. Made by [`TenantDb::builder`].
 #[derive(Clone)]
@@ -22,6 +22,7 @@ use crate::{ContextMode, Error, SealKey, TenantDb, audit};
 pub struct TenantDbBuilder {
     url: String,
     admin_url: Option<String>,
+    replica_url: Option<String>,
     max_connections: u32,
     context: Option<ContextMode>,
     seal_key: Option<SealKey>,
@@ -35,6 +36,7 @@ impl TenantDbBuilder {
         Self {
             url: url.to_owned(),
             admin_url: None,
+            replica_url: None,
             max_connections: 10,
             context: None,
             seal_key: None,
@@ -49,7 +51,13 @@ impl TenantDbBuilder {
         Self { admin_url: Some(url.to_owned()), ..self }
     }
 
-    /// The most connections of the application's pool; 10 unless told, as in sqlx.
+    /// The URL of a read replica, as the application's role: [`TenantDb::begin_on_replica`] reads there. The
+    /// same rules hold for it.
+    pub fn replica_url(self, url: &str) -> Self {
+        Self { replica_url: Some(url.to_owned()), ..self }
+    }
+
+    /// The most connections of the application's pool, and as many of its replica; 10 unless told, as in sqlx.
     pub fn max_connections(self, max: u32) -> Self {
         Self { max_connections: max, ..self }
     }
@@ -65,9 +73,10 @@ impl TenantDbBuilder {
         Self { seal_key: Some(key), ..self }
     }
 
-    /// Says that the URL leads to a pooler which hands out backends by the transaction, such as PgBouncer
+    /// Says that the URL, and the replica's, leads to a pooler which hands out backends by the transaction, such as PgBouncer
     /// with `pool_mode = transaction`. Statements are then not kept prepared, and a seal is bound to a
-    /// nonce, since no backend is ours.
+    /// nonce, since no backend is ours; and what a transaction may have left in a session is cleared as it
+    /// ends. The admin URL must lead to the server itself.
     pub fn behind_pooler(self, behind_pooler: bool) -> Self {
         Self { behind_pooler, ..self }
     }
@@ -100,6 +109,11 @@ impl TenantDbBuilder {
             .as_deref()
             .map(|url| connect_options(url, "admin", self.allow_plaintext))
             .transpose()?;
+        let mut replica = self
+            .replica_url
+            .as_deref()
+            .map(|url| connect_options(url, "replica", self.allow_plaintext))
+            .transpose()?;
         let endpoint = format!(
             "{}:{}/{}",
             app.get_host(),
@@ -108,15 +122,27 @@ impl TenantDbBuilder {
         );
         if self.behind_pooler {
             app = app.statement_cache_capacity(0);
+            replica = replica.map(|options| options.statement_cache_capacity(0));
         }
-        let facts = check(&app, "app").await?;
+        let facts = check(&app, "app", self.behind_pooler).await?;
         let context = self.context_of(&facts)?;
-        if let Some(admin) = &admin {
-            check(admin, "admin").await?;
+        if facts.mode != ContextMode::Plain {
+            // The statement that opens a transaction holds the seal.
+            app = app.disable_statement_logging();
+            replica = replica.map(ConnectOptions::disable_statement_logging);
         }
+        if let Some(replica) = &replica {
+            check(replica, "replica", self.behind_pooler).await?;
+        }
+        if let Some(admin) = &admin {
+            check(admin, "admin", false).await?;
+        }
+        let unbind = context.unbind();
+        let pool = |options, which, max| Pool::new(options, which, max, unbind);
         let db = TenantDb::new(Inner {
-            pool: Pool::new(app, "app", self.max_connections),
-            admin: admin.map(|options| Pool::new(options, "admin", ADMIN_CONNECTIONS)),
+            pool: pool(app, "app", self.max_connections),
+            admin: admin.map(|options| pool(options, "admin", ADMIN_CONNECTIONS)),
+            replica: replica.map(|options| pool(options, "replica", self.max_connections)),
             column_type: facts.column_type,
             endpoint,
             states: States::new(),
@@ -212,9 +238,15 @@ fn is_local(options: &PgConnectOptions) -> bool {
 }
 
 /// One connection, opened here and not by the pool, that looks at the role and the database.
-async fn check(options: &PgConnectOptions, which: &'static str) -> Result<Facts, Error> {
+async fn check(
+    options: &PgConnectOptions,
+    which: &'static str,
+    behind_pooler: bool,
+) -> Result<Facts, Error> {
     let mut conn = PgConnection::connect_with(options).await.map_err(Error::connect(which))?;
+    look::begin(&mut conn, behind_pooler).await?;
     let facts = power::check(&mut conn, which).await?;
+    look::end(&mut conn, behind_pooler).await?;
     let _ = conn.close().await;
     Ok(facts)
 }

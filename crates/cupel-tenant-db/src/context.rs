@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use cupel_tenant::TenantScope;
 use sqlx::SqlStr;
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
-use crate::seal::{Place, Sealer};
+use crate::seal::{LIFETIME, Place, Sealer};
 use crate::{Error, TxOptions};
 
 /// How a transaction tells the server whose it is. The policies are the same in every mode.
@@ -16,8 +18,11 @@ use crate::{Error, TxOptions};
 /// | the same in a `DO` block | **switches** | no rows | no rows |
 /// | a seal seen elsewhere, of another backend | – | no rows | refused |
 /// | an expired seal, or one of an unknown key | – | no rows | refused |
-/// | another seal of this backend, while it is valid | – | **switches** | refused |
+/// | another seal of this backend, while it is valid | – | **switches** | refused, **switches** once it has committed |
 /// | `RESET ALL`, `ROLLBACK TO` | own rows or none | own rows or none | own rows or none |
+///
+/// A seal counts for ten seconds and in one backend, and a migration by a superuser hides the statements
+/// of other sessions, where it could be seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ContextMode {
@@ -92,6 +97,43 @@ impl Context {
         Ok(AssertSqlSafe(sql).into_sql_str())
     }
 
+    /// The statements that bind a session to the scope: what it runs outside a transaction is the scope's.
+    pub(crate) fn bind(&self, scope: &TenantScope, place: Place) -> Result<String, Error> {
+        Ok(match self {
+            Self::Plain => format!(
+                "SET app.current_org_id = '{}'; SET app.current_workspace_id = '{}'",
+                scope.org_id(),
+                scope.workspace_id().map_or("", |it| it.as_str()),
+            ),
+            Self::Sealed(sealer) => {
+                format!("SET app.current_seal = '{}'", sealer.seal(scope, place)?)
+            }
+            Self::Register(sealer) => {
+                format!("SELECT cupel.bind('{}')", sealer.seal(scope, place)?)
+            }
+        })
+    }
+
+    /// The statements that take a session away from whom it is bound to.
+    pub(crate) fn unbind(&self) -> &'static str {
+        match self {
+            Self::Plain => "SET app.current_org_id = ''; SET app.current_workspace_id = ''",
+            Self::Sealed(_) => "SET app.current_seal = ''",
+            Self::Register(_) => "SELECT cupel.unbind()",
+        }
+    }
+
+    /// How long a binding counts.
+    pub(crate) fn binds_for(&self) -> Duration {
+        match self {
+            // For as long as a connection lives at most.
+            Self::Plain => Duration::from_secs(60 * 60),
+            // A seal is opened by every statement. What is in a register stays there.
+            Self::Sealed(_) => LIFETIME - Duration::from_secs(2),
+            Self::Register(_) => Duration::from_secs(60 * 60),
+        }
+    }
+
     /// The statements that name the scope in an open transaction.
     ///
     /// `SET` takes no parameters, so ids and seals become text. They can: their alphabets leave nothing
@@ -164,11 +206,31 @@ impl ColumnType {
 /// ended the transaction (25P01), and then `COMMIT` is not reached.
 pub(crate) const CHECKED_COMMIT: &str = "SAVEPOINT cupel_commit; COMMIT";
 
+/// Takes from a session what outlives its transactions, as far as a statement inside one can. `DISCARD ALL`
+/// is more, and refused beside other statements.
+macro_rules! clean_up {
+    () => {
+        "CLOSE ALL; DEALLOCATE ALL; UNLISTEN *; RESET ALL; RESET ROLE; \
+         SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP"
+    };
+}
+
+/// Behind a pooler the backend is somebody else's as soon as a transaction is over, and nothing can be
+/// asked of it. So prepared statements go with each transaction: the next client's have the same names.
+pub(crate) const POOLED_COMMIT: &str = "DEALLOCATE ALL; COMMIT";
+
+/// Rolls a transaction back, behind a pooler.
+pub(crate) const POOLED_ROLLBACK: &str = "ROLLBACK; DEALLOCATE ALL";
+
+/// Commits a transaction that may have left something, behind a pooler. What a commit would not undo goes
+/// before it, so that it is gone even if the commit fails.
+pub(crate) const CLEANED_COMMIT: &str = concat!(clean_up!(), "; SAVEPOINT cupel_commit; COMMIT");
+
+/// Rolls such a transaction back.
+pub(crate) const CLEANED_ROLLBACK: &str = concat!("ROLLBACK; ", clean_up!());
+
 /// Asks whether a session holds anything that outlives its transactions.
 pub(crate) const IS_CLEAN: &str = "SELECT cupel.session_is_clean()";
-
-/// Takes a session away from the organization that it is bound to.
-pub(crate) const UNBIND: &str = "SET app.current_org_id = ''; SET app.current_workspace_id = ''";
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cupel_tenant::{OrgState, TenantScope};
+use cupel_tenant::{OrgId, OrgState, TenantScope};
 
 use crate::context::Context;
 use crate::lease::Lease;
@@ -22,6 +22,7 @@ pub struct TenantDb(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) pool: Pool,
     pub(crate) admin: Option<Pool>,
+    pub(crate) replica: Option<Pool>,
     pub(crate) column_type: ColumnType,
     pub(crate) endpoint: String,
     pub(crate) states: States,
@@ -89,26 +90,69 @@ impl TenantDb {
         self.begin_shared(Arc::new(scope.clone()), options).await
     }
 
+    /// Opens a transaction that only reads, on the replica: what was committed lately may not be there
+    /// yet, a suspension of the organization included.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoReplica`], or as [`begin`](Self::begin).
+    pub async fn begin_on_replica(&self, scope: &TenantScope) -> Result<TenantTx, Error> {
+        let replica = self.0.replica.as_ref().ok_or(Error::NoReplica)?;
+        let scope = Arc::new(scope.clone());
+        self.begin_on(replica, scope, TxOptions::new().read_only()).await
+    }
+
     pub(crate) async fn begin_shared(
         &self,
         scope: Arc<TenantScope>,
         options: TxOptions,
     ) -> Result<TenantTx, Error> {
+        self.begin_on(&self.0.pool, scope, options).await
+    }
+
+    async fn begin_on(
+        &self,
+        pool: &Pool,
+        scope: Arc<TenantScope>,
+        options: TxOptions,
+    ) -> Result<TenantTx, Error> {
         self.0.column_type.check(&scope)?;
-        let ask = !self.0.states.is_believed(scope.org_id());
-        let (lease, state) = Lease::open(&self.0.pool, |backend| {
+        let ask = !self.is_believed(scope.org_id());
+        let (lease, state) = Lease::open(pool, self.0.behind_pooler, |backend| {
             self.0.context.opening(&scope, options, self.place(backend), ask)
         })
         .await?;
+        match self.let_in(scope.org_id(), ask, state) {
+            Ok(()) => Ok(TenantTx::new(lease, scope)),
+            Err(refused) => {
+                lease.rollback().await?;
+                Err(refused)
+            }
+        }
+    }
+
+    /// Whether it need not be asked again that the organization may be let in.
+    pub(crate) fn is_believed(&self, org: &OrgId) -> bool {
+        self.0.states.is_believed(org)
+    }
+
+    /// Lets an organization in or refuses it, by what the registry answered if it was asked: belief lasts
+    /// from the answer on, and no longer for being used.
+    ///
+    /// Whether an unknown organization is let in is the question of whoever keeps the registry.
+    pub(crate) fn let_in(
+        &self,
+        org: &OrgId,
+        asked: bool,
+        state: Option<String>,
+    ) -> Result<(), Error> {
         match state.map(|text| text.parse()) {
-            _ if !ask => Ok(TenantTx::new(lease, scope)),
-            // Whether an unknown organization is let in is the question of whoever keeps the registry.
+            _ if !asked => Ok(()),
             None | Some(Ok(OrgState::Onboarding | OrgState::Active)) => {
-                self.0.states.believe(scope.org_id());
-                Ok(TenantTx::new(lease, scope))
+                self.0.states.believe(org);
+                Ok(())
             }
             Some(state) => {
-                lease.rollback().await?;
                 Err(state.map_or(Error::NotMigrated, |state| Error::OrgRefused { state }))
             }
         }
@@ -138,6 +182,10 @@ impl TenantDb {
         if self.0.behind_pooler { Place::Anywhere } else { Place::Backend(backend) }
     }
 
+    pub(crate) fn is_behind_pooler(&self) -> bool {
+        self.0.behind_pooler
+    }
+
     pub(crate) fn pool(&self) -> &Pool {
         &self.0.pool
     }
@@ -156,6 +204,7 @@ impl TenantDb {
         Self::new(Inner {
             pool: self.0.pool.of_one(),
             admin: self.0.admin.clone(),
+            replica: None,
             column_type: self.0.column_type,
             endpoint: self.0.endpoint.clone(),
             states: States::new(),

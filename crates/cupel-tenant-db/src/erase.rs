@@ -22,9 +22,9 @@ impl TenantDb {
     /// runs exempt from it where there is an admin path, so that nothing hides from it.
     pub(crate) async fn erase_rows(&self, org: &OrgId) -> Result<Erasure, Error> {
         self.column_type().check(&TenantScope::org(org.clone()))?;
-        let mut session = self.pool().lend_tested().await?;
-        let mut relations = catalog::relations(session.connection()).await?;
-        session.give_back();
+        let mut look = self.look().await?;
+        let mut relations = catalog::relations(look.connection()).await?;
+        look.done().await?;
         relations.retain(Relation::is_declared_of_orgs);
         relations.reverse();
         let mut erasing =

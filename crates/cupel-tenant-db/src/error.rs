@@ -93,6 +93,10 @@ pub enum Error {
     #[error("the operating system gave no random numbers")]
     NoRandomness,
 
+    /// There is no replica, because no URL of one was configured.
+    #[error("this needs a read replica; give the builder a replica URL")]
+    NoReplica,
+
     /// A context that is sealed needs a key, and none was given.
     #[error(
         "the context `{mode}` needs a seal key; generate one with `openssl rand -hex 32` and give it an id, as k1:…"

@@ -46,16 +46,16 @@ impl IsolationLayer for TenantDb {
 
 impl TenantDb {
     async fn measure(&self) -> Result<Health, Error> {
-        let mut session = self.pool().lend_tested().await?;
+        let mut look = self.look().await?;
         let version: String = sqlx::query_scalar("SELECT current_setting('server_version')")
-            .fetch_one(session.connection())
+            .fetch_one(look.connection())
             .await
             .map_err(Error::statement("asking for the version"))?;
         let declared: Vec<String> = sqlx::query_scalar("SELECT kind FROM cupel.tenant_tables")
-            .fetch_all(session.connection())
+            .fetch_all(look.connection())
             .await
             .map_err(Error::statement("counting the tables"))?;
-        session.give_back();
+        look.done().await?;
         let global = declared.iter().filter(|kind| *kind == "global").count();
         let detail = format!(
             "{} context, {} tables isolated, {global} the same for everybody{}",

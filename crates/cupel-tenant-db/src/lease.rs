@@ -8,7 +8,9 @@ use sqlx::postgres::{PgQueryResult, PgRow};
 use sqlx::{Either, Execute, Executor, PgConnection, Postgres, Row, SqlStr};
 use tokio::runtime::Handle;
 
-use crate::context::{CHECKED_COMMIT, IS_CLEAN, UNBIND};
+use crate::context::{
+    CHECKED_COMMIT, CLEANED_COMMIT, CLEANED_ROLLBACK, IS_CLEAN, POOLED_COMMIT, POOLED_ROLLBACK,
+};
 use crate::error::{Error, is_conflict, is_disconnect, sqlstate};
 use crate::pool::{Pool, Session};
 use crate::watched::Watched;
@@ -28,6 +30,8 @@ pub(crate) struct Lease {
     session: Option<Session>,
     phase: Phase,
     trace: Trace,
+    /// Whether the backend is ours for the transaction only, so that it cannot be asked or closed later.
+    behind_pooler: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,16 @@ struct Trace {
     abandoned: bool,
 }
 
+impl Trace {
+    fn rollback(&self, behind_pooler: bool) -> &'static str {
+        match (behind_pooler, self.residue) {
+            (false, _) => "ROLLBACK",
+            (true, false) => POOLED_ROLLBACK,
+            (true, true) => CLEANED_ROLLBACK,
+        }
+    }
+}
+
 impl Lease {
     /// Opens a transaction with the statements of `opening`, which is told the backend, and returns the
     /// first column of the row that they answer.
@@ -65,18 +79,19 @@ impl Lease {
     /// Dropping the future closes the connection.
     pub(crate) async fn open(
         pool: &Pool,
+        behind_pooler: bool,
         opening: impl Fn(i32) -> Result<SqlStr, Error>,
     ) -> Result<(Self, Option<String>), Error> {
         let mut spare = pool.max();
         loop {
-            let mut session = pool.lend(None).await?;
-            if session.bound().is_some() && session.connection().execute(UNBIND).await.is_err() {
-                continue;
-            }
-            session.set_bound(None);
+            let session = pool.lend().await?;
             let opening = opening(session.backend())?;
-            let mut lease =
-                Self { session: Some(session), phase: Phase::Unknown, trace: Trace::default() };
+            let mut lease = Self {
+                session: Some(session),
+                phase: Phase::Unknown,
+                trace: Trace::default(),
+                behind_pooler,
+            };
             match lease.connection().fetch_optional(opening).await {
                 Ok(row) => {
                     let answer = row.map(|row| row.try_get(0)).transpose();
@@ -97,11 +112,17 @@ impl Lease {
             return Err(Error::NothingStored { source: "a savepoint was left half-way".into() });
         }
         // Where every statement was heard to its end, the transaction is open and has not failed.
-        let commit = if self.trace.doubt { CHECKED_COMMIT } else { "COMMIT" };
+        let commit = match (self.behind_pooler, self.trace.doubt) {
+            (false, false) => "COMMIT",
+            (false, true) => CHECKED_COMMIT,
+            (true, false) => POOLED_COMMIT,
+            (true, true) => CLEANED_COMMIT,
+        };
         self.phase = Phase::Unknown;
         match self.connection().execute(commit).await {
             Ok(_) => {
                 self.phase = Phase::Idle;
+                self.trace.residue &= !self.behind_pooler;
                 Ok(())
             }
             Err(error) if sqlstate(&error).is_some() && !is_disconnect(&error) => {
@@ -116,8 +137,10 @@ impl Lease {
     /// Rolls back. Dropping the future closes the connection, which rolls back too.
     pub(crate) async fn rollback(mut self) -> Result<(), Error> {
         self.phase = Phase::Unknown;
-        self.connection().execute("ROLLBACK").await.map_err(Error::statement("the rollback"))?;
+        let rollback = self.trace.rollback(self.behind_pooler);
+        self.connection().execute(rollback).await.map_err(Error::statement("the rollback"))?;
         self.phase = Phase::Idle;
+        self.trace.residue &= !self.behind_pooler;
         Ok(())
     }
 
@@ -236,7 +259,12 @@ impl Drop for Lease {
             Phase::Idle if !self.trace.residue => session.give_back(),
             Phase::Unknown => drop(session),
             phase => match Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn(clean_up(session, phase, self.trace.residue))),
+                Ok(runtime) => {
+                    let rollback = self.trace.rollback(self.behind_pooler);
+                    let rollback = (phase == Phase::Open).then_some(rollback);
+                    let ask = self.trace.residue && !self.behind_pooler;
+                    drop(runtime.spawn(clean_up(session, rollback, ask)));
+                }
                 Err(_) => drop(session),
             },
         }
@@ -244,8 +272,8 @@ impl Drop for Lease {
 }
 
 /// Gives the session back if it is clean. A runtime that ends in the middle of this closes it.
-async fn clean_up(mut session: Session, phase: Phase, residue: bool) {
-    match is_clean(session.connection(), phase, residue).await {
+async fn clean_up(mut session: Session, rollback: Option<&'static str>, ask: bool) {
+    match is_clean(session.connection(), rollback, ask).await {
         Ok(true) => session.give_back(),
         Ok(false) => {
             metrics::counter!("cupel_db_sessions_closed_total", "reason" => "residue").increment(1);
@@ -261,13 +289,13 @@ async fn clean_up(mut session: Session, phase: Phase, residue: bool) {
 /// By the simple protocol: a prepared statement could have been replaced under its name.
 async fn is_clean(
     conn: &mut PgConnection,
-    phase: Phase,
-    residue: bool,
+    rollback: Option<&'static str>,
+    ask: bool,
 ) -> Result<bool, sqlx::Error> {
-    if phase == Phase::Open {
-        conn.execute("ROLLBACK").await?;
+    if let Some(rollback) = rollback {
+        conn.execute(rollback).await?;
     }
-    if !residue {
+    if !ask {
         return Ok(true);
     }
     metrics::counter!("cupel_db_sessions_checked_total").increment(1);

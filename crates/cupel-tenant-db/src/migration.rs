@@ -147,7 +147,7 @@ impl Migration {
             sql += &schema::isolate(&table.parsed()?, table.kind(), &app.name, admin_name);
         }
         sql += "\n";
-        sql += &schema::hardening(None);
+        sql += &schema::hardening(None, admin_name, self.is_sealed());
         Ok(sql)
     }
 

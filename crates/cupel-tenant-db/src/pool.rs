@@ -24,6 +24,8 @@ struct Inner {
     options: PgConnectOptions,
     which: &'static str,
     max: u32,
+    /// The statements that take a session away from whom it is bound to.
+    unbind: &'static str,
     permits: Arc<Semaphore>,
     /// How many connections there are, lent and idle.
     live: AtomicUsize,
@@ -41,8 +43,15 @@ struct Idle {
 struct Live {
     conn: PgConnection,
     backend: i32,
-    bound: Option<Bound>,
+    bound: Option<Binding>,
     born: Instant,
+}
+
+/// Whom the server has bound a session to, and until when it counts.
+#[derive(Debug)]
+struct Binding {
+    to: Bound,
+    until: Instant,
 }
 
 /// The organization, and its workspace, that a session stays bound to between statements.
@@ -62,6 +71,7 @@ impl From<&TenantScope> for Bound {
 #[derive(Debug)]
 pub(crate) struct Session {
     live: Option<Live>,
+    idle: Duration,
     pool: Arc<Inner>,
     _permit: OwnedSemaphorePermit,
 }
@@ -73,35 +83,62 @@ const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
 
 impl Pool {
     /// A pool that connects when it is asked for a connection. `which` URL it is goes into errors.
-    pub(crate) fn new(options: PgConnectOptions, which: &'static str, max: u32) -> Self {
+    pub(crate) fn new(
+        options: PgConnectOptions,
+        which: &'static str,
+        max: u32,
+        unbind: &'static str,
+    ) -> Self {
         let max = max.max(1);
         let permits = Arc::new(Semaphore::new(usize::try_from(max).unwrap_or(1)));
         let (live, idle) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        Self(Arc::new(Inner { options, which, max, permits, live, idle }))
+        Self(Arc::new(Inner { options, which, max, unbind, permits, live, idle }))
     }
 
     /// The same database over a pool of one connection, on which every borrower follows the one before.
     pub(crate) fn of_one(&self) -> Self {
-        Self::new(self.0.options.clone(), self.0.which, 1)
+        Self::new(self.0.options.clone(), self.0.which, 1, self.0.unbind)
     }
 
     pub(crate) fn max(&self) -> u32 {
         self.0.max
     }
 
-    /// Lends a connection that is bound to nobody, or, if `bound` is given, rather one that is bound to
-    /// it. It may turn out to be bound to another: whoever borrows must look.
+    /// Lends a connection that is bound to nobody.
     ///
     /// Waiting is in turn, and dropping the future gives up the place.
-    pub(crate) async fn lend(&self, bound: Option<&Bound>) -> Result<Session, Error> {
+    pub(crate) async fn lend(&self) -> Result<Session, Error> {
+        loop {
+            let mut session = self.lend_any(None).await?;
+            if session.bound().is_none() {
+                return Ok(session);
+            }
+            // The connection may be dead; then the next one is taken.
+            if session.connection().execute(self.0.unbind).await.is_ok() {
+                session.set_bound(None);
+                return Ok(session);
+            }
+        }
+    }
+
+    /// Lends a connection that is bound to `bound` rather than another. It may be bound to nobody or to
+    /// somebody else: whoever borrows must look, and bind it.
+    pub(crate) async fn lend_bound(&self, bound: &Bound) -> Result<Session, Error> {
+        self.lend_any(Some(bound)).await
+    }
+
+    async fn lend_any(&self, bound: Option<&Bound>) -> Result<Session, Error> {
         let waiting =
             tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.0.permits).acquire_owned());
         let Ok(Ok(permit)) = waiting.await else {
             return Err(Error::PoolExhausted { max: self.0.max });
         };
-        let mut session = Session { live: None, pool: Arc::clone(&self.0), _permit: permit };
-        session.live = self.0.take_idle(bound);
-        if session.live.is_none() {
+        let (pool, idle) = (Arc::clone(&self.0), Duration::ZERO);
+        let mut session = Session { live: None, idle, pool, _permit: permit };
+        if let Some(idle) = self.0.take_idle(bound) {
+            session.idle = idle.since.elapsed();
+            session.live = Some(idle.live);
+        } else {
             let live = self.0.connect().await?;
             self.0.live.fetch_add(1, Ordering::Relaxed);
             session.live = Some(live);
@@ -112,8 +149,8 @@ impl Pool {
     /// Lends a connection that has just answered, for work that could not be repeated on another.
     pub(crate) async fn lend_tested(&self) -> Result<Session, Error> {
         loop {
-            let mut session = self.lend(None).await?;
-            if session.is_new() || session.connection().ping().await.is_ok() {
+            let mut session = self.lend().await?;
+            if !session.may_be_dead() || session.connection().ping().await.is_ok() {
                 return Ok(session);
             }
         }
@@ -139,7 +176,7 @@ impl Inner {
     }
 
     /// Takes the idle connection that fits best, or none where a new one fits better.
-    fn take_idle(&self, bound: Option<&Bound>) -> Option<Live> {
+    fn take_idle(&self, bound: Option<&Bound>) -> Option<Idle> {
         let mut idle = self.idle();
         let before = idle.len();
         idle.retain(|it| {
@@ -147,14 +184,16 @@ impl Inner {
         });
         let closed = before - idle.len();
         let live = self.live.fetch_sub(closed, Ordering::Relaxed) - closed;
-        let same =
-            bound.and_then(|it| idle.iter().rposition(|idle| idle.live.bound.as_ref() == Some(it)));
+        let same = bound.and_then(|it| {
+            idle.iter()
+                .rposition(|idle| idle.live.bound.as_ref().is_some_and(|bound| bound.to == *it))
+        });
         let free = || idle.iter().rposition(|idle| idle.live.bound.is_none());
         let at = same.or_else(free);
         let full = live >= usize::try_from(self.max).unwrap_or(usize::MAX);
         // The one that waited longest is the one whose organization is the least likely to come back.
         let at = at.or_else(|| (full && !idle.is_empty()).then_some(0));
-        at.map(|at| idle.remove(at).live)
+        at.map(|at| idle.remove(at))
     }
 
     /// Connects; tries again while the server starts or has no slot free.
@@ -185,15 +224,22 @@ impl Session {
         self.live.as_ref().map_or(0, |live| live.backend)
     }
 
-    /// Returns whom the session is bound to.
+    /// Returns whom the session is bound to, also where that does not count any more.
     pub(crate) fn bound(&self) -> Option<&Bound> {
-        self.live.as_ref().and_then(|live| live.bound.as_ref())
+        self.live.as_ref().and_then(|live| Some(&live.bound.as_ref()?.to))
     }
 
-    /// Notes whom the server has bound the session to.
-    pub(crate) fn set_bound(&mut self, bound: Option<Bound>) {
+    /// Returns whether the session is bound to `bound` and that counts.
+    pub(crate) fn is_bound_to(&self, bound: &Bound) -> bool {
+        let binding = self.live.as_ref().and_then(|live| live.bound.as_ref());
+        binding.is_some_and(|it| it.to == *bound && Instant::now() < it.until)
+    }
+
+    /// Notes whom the server has bound the session to, and for how long that counts.
+    pub(crate) fn set_bound(&mut self, bound: Option<(Bound, Duration)>) {
+        let binding = bound.map(|(to, time)| Binding { to, until: Instant::now() + time });
         if let Some(live) = &mut self.live {
-            live.bound = bound;
+            live.bound = binding;
         }
     }
 
@@ -208,8 +254,10 @@ impl Session {
         }
     }
 
-    fn is_new(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| live.born.elapsed() < Duration::from_secs(1))
+    /// Whether the server may have gone away since the session was used last: not in the time of a round
+    /// trip or two.
+    pub(crate) fn may_be_dead(&self) -> bool {
+        self.idle > Duration::from_secs(1)
     }
 }
 

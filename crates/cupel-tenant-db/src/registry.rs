@@ -107,19 +107,22 @@ impl DbRegistry {
         Ok(())
     }
 
-    /// Moves the state in one statement, which checks the move against the row as it is then.
-    pub(crate) async fn change(&self, org: &OrgId, state: OrgState) -> Result<(), Error> {
-        let from: Vec<&str> = OrgState::ALL
-            .into_iter()
-            .filter(|from| from.may_become(state))
-            .map(OrgState::as_str)
-            .collect();
+    /// Moves the state in one statement, which checks the move against the row as it is then. Returns the
+    /// state afterwards.
+    async fn compare_and_set(
+        &self,
+        org: &OrgId,
+        from: &[OrgState],
+        to: OrgState,
+    ) -> Result<Option<OrgState>, Error> {
+        let from: Vec<&str> =
+            from.iter().filter(|from| from.may_become(to)).map(|from| from.as_str()).collect();
         let mut session = self.pool.lend_tested().await?;
         let moved = sqlx::query(
             "UPDATE cupel.organizations SET state = $2 WHERE org_id = $1 AND state = ANY ($3)",
         )
         .bind(org.as_str())
-        .bind(state.as_str())
+        .bind(to.as_str())
         .bind(&from)
         .execute(session.connection())
         .await
@@ -127,10 +130,16 @@ impl DbRegistry {
         session.give_back();
         self.states.doubt(org);
         if moved.rows_affected() == 1 {
-            return Ok(());
+            return Ok(Some(to));
         }
-        match self.present(org).await? {
-            Some(from) => Err(Error::StateMove { from, to: state }),
+        self.present(org).await
+    }
+
+    /// Moves the state from any that may become `to`.
+    pub(crate) async fn change(&self, org: &OrgId, to: OrgState) -> Result<(), Error> {
+        match self.compare_and_set(org, &OrgState::ALL, to).await? {
+            Some(state) if state == to => Ok(()),
+            Some(from) => Err(Error::StateMove { from, to }),
             None => Err(Error::UnknownOrg),
         }
     }
@@ -161,8 +170,14 @@ impl Registry for DbRegistry {
         self.write(spec).await.map_err(Error::during("registering"))
     }
 
-    async fn set_state(&self, org: &OrgId, state: OrgState) -> Result<(), LayerError> {
-        self.change(org, state).await.map_err(Error::during("changing a state"))
+    async fn set_state(
+        &self,
+        org: &OrgId,
+        from: &[OrgState],
+        to: OrgState,
+    ) -> Result<Option<OrgState>, LayerError> {
+        let set = self.compare_and_set(org, from, to).await;
+        set.map_err(Error::during("changing a state"))
     }
 
     async fn forget(&self, org: &OrgId) -> Result<(), LayerError> {

@@ -6,6 +6,21 @@ use cupel_tenant::TenantScope;
 use crate::{Error, TenantDb, TenantTx, TxOptions};
 
 /// The database of one scope. Owned and cheap to clone, so that it can be handed on.
+///
+/// `&ScopedDb` is an sqlx executor for single statements, each of which is a transaction: what a service
+/// does most, in one round trip.
+///
+/// ```no_run
+/// # use cupel_tenant::TenantScope;
+/// # use cupel_tenant_db::TenantDb;
+/// # async fn example(db: TenantDb, scope: TenantScope) -> Result<(), sqlx::Error> {
+/// let name: String = sqlx::query_scalar("SELECT name FROM pipelines WHERE id = $1")
+///     .bind("nightly")
+///     .fetch_one(&db.scoped(&scope))
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ScopedDb {
     db: TenantDb,
@@ -15,6 +30,10 @@ pub struct ScopedDb {
 impl ScopedDb {
     pub(crate) fn new(db: TenantDb, scope: &TenantScope) -> Self {
         Self { db, scope: Arc::new(scope.clone()) }
+    }
+
+    pub(crate) fn db(&self) -> &TenantDb {
+        &self.db
     }
 
     /// Returns the scope.

@@ -85,7 +85,7 @@ impl fmt::Debug for SealKey {
 
 /// How long after it was made a seal opens in a transaction that begins then. A transaction may last
 /// longer: what counts is when it began.
-const LIFETIME: Duration = Duration::from_secs(10);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(10);
 
 /// Where a seal opens.
 #[derive(Clone, Copy, Debug)]

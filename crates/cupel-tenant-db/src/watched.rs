@@ -20,6 +20,14 @@ impl Watched {
         let leaves = !leaves_nothing(sql.as_str());
         (Self { sql, statement, arguments, persistent }, leaves)
     }
+
+    /// Whether the statement is one that reads rows, writes none and leaves nothing.
+    pub(crate) fn only_reads(&self) -> bool {
+        let sql = self.sql.as_str();
+        let word = first_word(sql);
+        let reads = ["SELECT", "VALUES"].into_iter().any(|it| word.eq_ignore_ascii_case(it));
+        reads && leaves_nothing(sql)
+    }
 }
 
 impl Execute<'_, Postgres> for Watched {
@@ -49,7 +57,7 @@ impl Execute<'_, Postgres> for Watched {
 /// back, and after the caller has its answer.
 fn leaves_nothing(sql: &str) -> bool {
     let sql = sql.trim_matches(|c: char| c.is_ascii_whitespace() || c == ';' || c == '(');
-    let word = sql.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    let word = first_word(sql);
     let is = |name: &str| word.eq_ignore_ascii_case(name);
     let known = match word {
         _ if is("INSERT") => calls_harmless_only(without_target(sql)),
@@ -61,6 +69,11 @@ fn leaves_nothing(sql: &str) -> bool {
     };
     // A comment can stand between a function and its arguments, and hide the call.
     known && !sql.contains(';') && !sql.contains("/*") && !sql.contains("--")
+}
+
+fn first_word(sql: &str) -> &str {
+    let sql = sql.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '(');
+    sql.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default()
 }
 
 /// What may stand before a parenthesis: words of SQL, and functions of PostgreSQL that change nothing.

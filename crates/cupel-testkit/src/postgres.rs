@@ -43,6 +43,17 @@ exec "$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 
     -c fsync=off -c synchronous_commit=off -c full_page_writes=off
 "#;
 
+/// Copies a server and becomes its standby: `sh -c SCRIPT postgres BIN FOLDER PORT PRIMARY`.
+const STANDBY: &str = r#"
+set -eu
+bin=$1 folder=$2 port=$3 primary=$4
+"$bin/pg_basebackup" --dbname="$primary" --pgdata="$folder/data" --wal-method=stream \
+    --checkpoint=fast --write-recovery-conf --no-sync
+exec "$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 \
+    -c unix_socket_directories= -c max_connections=200 -c hot_standby_feedback=on \
+    -c fsync=off -c full_page_writes=off
+"#;
+
 /// The port that PostgreSQL listens on in a container.
 const PORT: u16 = 5432;
 
@@ -187,22 +198,44 @@ impl Postgres {
         Ok(Self { url: url.to_owned(), source, running: Running::Elsewhere })
     }
 
+    /// Starts a standby, which streams from this server and answers what only reads.
+    ///
+    /// It is a program of this machine, and so must the server be: one in a container lets no standby
+    /// in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if there is no such program; otherwise what went wrong with it.
+    pub async fn standby(&self) -> Result<Self, Error> {
+        let settings = Settings::from_env()?;
+        let Some(programs) = programs(&settings) else {
+            let service = Service::Postgres;
+            return Err(Error::NotFound { service, remedy: service.remedy() });
+        };
+        wait::start_again(|| Self::run(STANDBY, &programs, Some(&self.url))).await
+    }
+
     async fn local(programs: &Path) -> Result<Self, Error> {
+        Self::run(LOCAL, programs, None).await
+    }
+
+    async fn run(script: &str, programs: &Path, primary: Option<&str>) -> Result<Self, Error> {
         let mut folder = Folder::create()?;
         if geteuid().is_root() {
             folder = folder.owned_by(unprivileged()?)?;
         }
         folder.write("password", "postgres")?;
         let port = wait::free_port()?;
-        let command: [OsString; 7] = [
+        let mut command: Vec<OsString> = vec![
             "sh".into(),
             "-c".into(),
-            LOCAL.into(),
+            script.into(),
             "postgres".into(),
             programs.into(),
             folder.path().into(),
             port.to_string().into(),
         ];
+        command.extend(primary.map(OsString::from));
         // SIGQUIT ends the server at once, whoever is connected; its data are not needed again.
         let running = Running::Local(vec![Supervised::spawn(folder, "QUIT", command)?]);
         let program = programs.join("postgres");
@@ -230,7 +263,8 @@ impl Postgres {
 /// Finds the folder of `initdb` and `postgres`: on the search path, else the newest version that
 /// the distribution installed.
 fn programs(settings: &Settings) -> Option<PathBuf> {
-    if let Some(found) = settings.program("initdb")
+    // What is on the path may be a link to the folder of all the programs.
+    if let Some(found) = settings.program("initdb").and_then(|it| fs::canonicalize(it).ok())
         && let Some(folder) = found.parent()
         && folder.join("postgres").is_file()
     {
@@ -249,7 +283,7 @@ fn programs(settings: &Settings) -> Option<PathBuf> {
 }
 
 /// Returns the user that PostgreSQL runs as, which is never root: it refuses that.
-fn unprivileged() -> Result<User, Error> {
+pub(crate) fn unprivileged() -> Result<User, Error> {
     User::from_name("postgres").ok().flatten().ok_or(Error::NotFound {
         service: Service::Postgres,
         remedy: "it refuses to run as root, and there is no user `postgres`: add one, or run the \
@@ -257,7 +291,7 @@ fn unprivileged() -> Result<User, Error> {
     })
 }
 
-fn parse(url: &str) -> Result<Url, Error> {
+pub(crate) fn parse(url: &str) -> Result<Url, Error> {
     Url::parse(url).map_err(|_| Error::InvalidSetting {
         variable: Service::Postgres.endpoint_variable(),
         rule: "it is a URL like postgres://user:password@host:port/database",

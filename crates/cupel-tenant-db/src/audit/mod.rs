@@ -58,11 +58,11 @@ impl Rule {
 
 /// Reads the whole database, as the application's role.
 pub(crate) async fn audit(db: &TenantDb) -> Result<Vec<Finding>, Error> {
-    let mut session = db.pool().lend_tested().await?;
+    let mut look = db.look().await?;
     let mut findings = Vec::new();
     for rule in roles::RULES.iter().chain(tables::RULES) {
-        findings.extend(rule.check(session.connection()).await?);
+        findings.extend(rule.check(look.connection()).await?);
     }
-    session.give_back();
+    look.done().await?;
     Ok(findings)
 }

@@ -50,10 +50,10 @@ pub(super) async fn by_key(turn: &Turn<'_>) -> Seen {
 }
 
 pub(super) async fn without_context(turn: &Turn<'_>) -> Seen {
-    let mut session = turn.stage.single.pool().lend_tested().await?;
+    let mut look = turn.stage.single.look().await?;
     let mut tally = Tally::default();
     for table in &turn.stage.tables {
-        let answer = session.connection().fetch_one(sqlx::query(AssertSqlSafe(all(table)))).await;
+        let answer = look.connection().fetch_one(sqlx::query(AssertSqlSafe(all(table)))).await;
         match answer.and_then(|row| row.try_get::<i64, _>(0)) {
             Ok(rows) => tally.note(table, rows.unsigned_abs()),
             Err(error) => match sqlstate(&error) {
@@ -62,7 +62,7 @@ pub(super) async fn without_context(turn: &Turn<'_>) -> Seen {
             },
         }
     }
-    session.give_back();
+    look.done().await?;
     Ok(Some((tally.observed("read"), owner_reads(turn).await?)))
 }
 

@@ -59,13 +59,13 @@ pub(super) async fn after_drop(turn: &Turn<'_>) -> Seen {
 
 /// Reads on the pool of one connection as somebody who forgot to say for whom.
 async fn residue(turn: &Turn<'_>, own: u64, backend: i64) -> Seen {
-    let mut session = turn.stage.single.pool().lend_tested().await?;
-    let on = if i64::from(session.backend()) == backend {
+    let mut look = turn.stage.single.look().await?;
+    let on = if i64::from(look.backend()) == backend {
         "the same connection"
     } else {
         "a new connection"
     };
-    let observed = match session.connection().fetch_one(AssertSqlSafe(count(turn))).await {
+    let observed = match look.connection().fetch_one(AssertSqlSafe(count(turn))).await {
         Ok(row) => match row.try_get::<i64, _>(0).map_err(Error::statement("an attack"))? {
             0 => Observed::refused(format!("0 rows on {on}")),
             rows => Observed::reached(format!("{rows} rows on {on}")),
@@ -75,7 +75,7 @@ async fn residue(turn: &Turn<'_>, own: u64, backend: i64) -> Seen {
         }
         Err(error) => return Err(Error::statement("an attack")(error)),
     };
-    session.give_back();
+    look.done().await?;
     Ok(Some((observed, Control::expect(own > 0, format!("owner read {own} before")))))
 }
 

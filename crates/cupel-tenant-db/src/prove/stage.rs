@@ -30,9 +30,9 @@ pub(super) const ABSENT: u16 = 59;
 impl Stage {
     pub(super) async fn set(db: &TenantDb, pair: &OrgPair) -> Result<Self, Error> {
         let relations = {
-            let mut session = db.pool().lend_tested().await?;
-            let relations = catalog::relations(session.connection()).await?;
-            session.give_back();
+            let mut look = db.look().await?;
+            let relations = catalog::relations(look.connection()).await?;
+            look.done().await?;
             relations
         };
         let (tables, undeclared) = relations.into_iter().partition(|it| it.readable);

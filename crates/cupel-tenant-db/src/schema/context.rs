@@ -116,38 +116,63 @@ fn register(kind: &str, strict: bool) -> String {
         );
         inlined(what, kind, &text, strict)
     };
-    let enter = r#"CREATE OR REPLACE FUNCTION cupel.enter(seal text) RETURNS void
-  LANGUAGE plpgsql SECURITY DEFINER
-  AS $$ DECLARE entered text[]; BEGIN
-    IF pg_catalog.starts_with(pg_catalog.current_setting('backtrace_functions'), 'cupel_')
-      AND NOT cupel.is_admin() THEN
-      RAISE EXCEPTION 'an organization is entered already' USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    entered := cupel.open_seal(seal);
-    IF entered IS NULL THEN
-      RAISE EXCEPTION 'the seal does not open' USING ERRCODE = 'insufficient_privilege',
-        HINT = 'its key is unknown, it has expired, or it was made for another session';
-    END IF;
-    PERFORM pg_catalog.set_config('backtrace_functions', 'cupel_' || pg_catalog.translate(
-      pg_catalog.concat_ws(',', entered[1], entered[2]), '-', '_'), true);
-  END $$;
-REVOKE ALL ON FUNCTION cupel.enter(text) FROM PUBLIC;
-"#;
     [
         keys_and_opener(),
         reader("org", 1, strict),
         reader("workspace", 2, false),
-        enter.to_owned(),
+        ENTER.to_owned(),
         owned_by_guard(true),
     ]
     .concat()
 }
 
+/// `enter` is for a transaction, and refuses where an organization is entered already, so that a statement
+/// inside a transaction cannot turn to another; only administration goes from one to the next. `bind` and
+/// `unbind` are for a session between transactions, and refuse inside one: there the statement began later
+/// than the transaction.
+const ENTER: &str = r#"CREATE OR REPLACE FUNCTION cupel.opened(seal text) RETURNS text
+  LANGUAGE plpgsql STABLE
+  AS $$ DECLARE entered text[] := cupel.open_seal(seal); BEGIN
+    IF pg_catalog.starts_with(pg_catalog.current_setting('backtrace_functions'), 'cupel_')
+      AND NOT cupel.is_admin() THEN
+      RAISE EXCEPTION 'an organization is entered already' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF entered IS NULL THEN
+      RAISE EXCEPTION 'the seal does not open' USING ERRCODE = 'insufficient_privilege',
+        HINT = 'its key is unknown, it has expired, or it was made for another session';
+    END IF;
+    RETURN 'cupel_' || pg_catalog.translate(
+      pg_catalog.concat_ws(',', entered[1], entered[2]), '-', '_');
+  END $$;
+CREATE OR REPLACE FUNCTION cupel.enter(seal text) RETURNS void
+  LANGUAGE plpgsql SECURITY DEFINER
+  AS $$ BEGIN
+    PERFORM pg_catalog.set_config('backtrace_functions', cupel.opened(seal), true);
+  END $$;
+CREATE OR REPLACE FUNCTION cupel.bind(seal text) RETURNS void
+  LANGUAGE plpgsql SECURITY DEFINER
+  AS $$ BEGIN
+    PERFORM cupel.unbind();
+    PERFORM pg_catalog.set_config('backtrace_functions', cupel.opened(seal), false);
+  END $$;
+CREATE OR REPLACE FUNCTION cupel.unbind() RETURNS void
+  LANGUAGE plpgsql SECURITY DEFINER
+  AS $$ BEGIN
+    IF pg_catalog.now() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp() THEN
+      RAISE EXCEPTION 'a session is bound between transactions'
+        USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    PERFORM pg_catalog.set_config('backtrace_functions', '', false);
+  END $$;
+REVOKE ALL ON FUNCTION cupel.opened(text), cupel.enter(text), cupel.bind(text), cupel.unbind()
+  FROM PUBLIC;
+"#;
+
 /// Hands the functions that open seals to the guard, and gives it what they need.
 fn owned_by_guard(register: bool) -> String {
     let guard = ident(GUARD);
     let functions: &[&str] = if register {
-        &["open_seal(text)", "enter(text)"]
+        &["open_seal(text)", "opened(text)", "enter(text)", "bind(text)", "unbind()"]
     } else {
         &["open_seal(text)", "current_org_id()", "current_workspace_id()"]
     };

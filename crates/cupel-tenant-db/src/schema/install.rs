@@ -58,12 +58,14 @@ CREATE OR REPLACE FUNCTION cupel.session_is_clean() RETURNS boolean
       AND coalesce(pg_catalog.current_setting('app.current_org_id', true), '') = ''
       AND coalesce(pg_catalog.current_setting('app.current_workspace_id', true), '') = ''
       AND coalesce(pg_catalog.current_setting('app.current_seal', true), '') = ''
+      AND NOT pg_catalog.starts_with(pg_catalog.current_setting('backtrace_functions'), 'cupel_')
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_prepared_statement() p WHERE p.from_sql)
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_cursor())
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_listening_channels())
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l
         WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'advisory')
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_settings s WHERE s.source = 'session');
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_settings s
+        WHERE s.source = 'session' AND s.name <> 'backtrace_functions');
   END $$;
 DROP FUNCTION IF EXISTS cupel.settings();
 CREATE FUNCTION cupel.settings()
@@ -104,7 +106,11 @@ pub(crate) struct Declared {
 /// CREATE: an object of the application's own is a place for a trigger or a function that runs as
 /// somebody else. `set_config`: it changes the context inside a SELECT, so that one injected expression
 /// would switch organizations; SET LOCAL, which `begin` uses, is a statement of its own.
-pub(crate) fn hardening(owner: Option<&str>) -> String {
+///
+/// Where contexts are sealed, also the statements of other sessions: a seal stands in them. Who monitors
+/// keeps the sight of them.
+pub(crate) fn hardening(owner: Option<&str>, admin: Option<&str>, sealed: bool) -> String {
+    let activity = if sealed { activity(admin) } else { String::new() };
     let keep = owner.map_or_else(String::new, |owner| {
         format!(
             "GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO {};\n",
@@ -117,6 +123,19 @@ pub(crate) fn hardening(owner: Option<&str>) -> String {
 END $cupel$;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC;
-{keep}"
+{keep}{activity}"
     )
 }
+
+/// Takes the sight of other sessions' statements from PUBLIC.
+fn activity(admin: Option<&str>) -> String {
+    let admin = admin.map_or_else(String::new, |admin| format!(", {}", ident(admin)));
+    format!(
+        "REVOKE EXECUTE ON FUNCTION {ACTIVITY} FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION {ACTIVITY} TO pg_read_all_stats{admin};\n"
+    )
+}
+
+/// The functions that show what other sessions of the same role run.
+const ACTIVITY: &str =
+    "pg_catalog.pg_stat_get_activity(integer), pg_catalog.pg_stat_get_backend_activity(integer)";

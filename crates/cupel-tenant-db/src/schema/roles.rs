@@ -80,7 +80,7 @@ GRANT SELECT ON cupel.tenant_tables TO {role};
 "
     );
     if mode == ContextMode::Register {
-        sql += &format!("GRANT EXECUTE ON FUNCTION cupel.enter(text) TO {role};\n");
+        sql += &format!("GRANT EXECUTE ON FUNCTION cupel.enter(text), cupel.bind(text), cupel.unbind() TO {role};\n");
     }
     if purpose == Purpose::Admin {
         sql += &format!(

@@ -160,6 +160,32 @@ async fn a_dropped_transaction_leaves_nothing_to_the_next_borrower() -> TestResu
 }
 
 #[tokio::test]
+async fn a_dropped_read_leaves_its_session_to_nobody_else() -> TestResult {
+    let bed = Bed::start().await?;
+    bed.pipeline("acme", "a").await?;
+    bed.pipeline("globex", "a").await?;
+    let db = one_connection(&bed).await?;
+    let names = "SELECT name FROM pipelines";
+    let read = || async {
+        // Bound, read, and bound to another.
+        for org in ["acme", "initech"] {
+            sqlx::query(names).fetch_all(&db.scoped(&scope(org))).await?;
+        }
+        Ok::<_, sqlx::Error>(())
+    };
+    let dirty = at_every_await(2, read, || async {
+        let read: Vec<String> =
+            sqlx::query_scalar(names).fetch_all(&db.scoped(&scope("globex"))).await?;
+        let mut tx = db.begin(&scope("globex")).await.map_err(|_| sqlx::Error::PoolClosed)?;
+        let in_tx: Vec<String> = sqlx::query_scalar(names).fetch_all(&mut tx).await?;
+        Ok(read == ["globex"] && in_tx == ["globex"])
+    })
+    .await?;
+    assert_eq!(dirty, 0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_commit_that_was_dropped_stored_all_or_nothing() -> TestResult {
     let bed = Bed::start().await?;
     let db = one_connection(&bed).await?;

@@ -47,10 +47,11 @@ async fn fates(bed: &Bed, hostile: &str) -> Result<Fate, Box<dyn std::error::Err
     fate(&mut tx, hostile).await
 }
 
-/// The seal that a session shows in its last statement, as the application's role sees it.
+/// The seal that a session shows in its last statement: to the owner, for the application's role is not
+/// shown the statements of other sessions.
 async fn stolen(bed: &Bed, org: &str) -> Result<(TenantTx, String), Box<dyn std::error::Error>> {
     let victim = bed.db.begin(&scope(org)).await?;
-    let mut conn = <sqlx::PgConnection as sqlx::Connection>::connect(&bed.app_url).await?;
+    let mut conn = <sqlx::PgConnection as sqlx::Connection>::connect(&bed.owner_url).await?;
     let query: String = sqlx::query_scalar(
         "SELECT query FROM pg_stat_activity WHERE datname = current_database()
            AND query LIKE 'BEGIN%' || $1 || '%' AND pid <> pg_backend_pid()",
@@ -135,6 +136,42 @@ async fn a_stolen_seal_opens_in_its_own_backend_only() -> TestResult {
         assert!(seal.contains(&format!(".{pid}.")), "the last one back is the first one lent");
         let expected = if mode == ContextMode::Sealed { Fate::Switched } else { Fate::Refused };
         assert_eq!(fate(&mut tx, &using(mode, &seal)).await?, expected, "{mode:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_statements_of_other_sessions_are_hidden_where_seals_stand_in_them() -> TestResult {
+    for mode in [ContextMode::Sealed, ContextMode::Register] {
+        let bed = two_orgs(mode).await?;
+        let (victim, _) = stolen(&bed, "globex").await?;
+        for sql in [
+            "SELECT query FROM pg_stat_activity",
+            "SELECT pg_stat_get_backend_activity(id) FROM pg_stat_get_backend_idset() id",
+        ] {
+            assert_eq!(fates(&bed, sql).await?, Fate::Refused, "{mode:?}: {sql}");
+        }
+        drop(victim);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_is_bound_between_transactions_only() -> TestResult {
+    let bed = two_orgs(ContextMode::Register).await?;
+    let (victim, seal) = stolen(&bed, "globex").await?;
+    victim.rollback().await?;
+    for hostile in [
+        format!("SELECT cupel.bind('{seal}')"),
+        "SELECT cupel.unbind()".to_owned(),
+        format!("SELECT 1 FROM cupel.unbind(), cupel.enter('{seal}')"),
+    ] {
+        let mut tx = bed.db.begin(&scope("acme")).await?;
+        let pid: i32 = tx.fetch_one("SELECT pg_backend_pid()").await?.try_get(0)?;
+        assert!(seal.contains(&format!(".{pid}.")), "the seal is of this backend");
+        assert_eq!(fate(&mut tx, &hostile).await?, Fate::Refused, "{hostile}");
+        tx.rollback().await?;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     Ok(())
 }

@@ -113,7 +113,7 @@ async fn an_organization_on_its_way_out_does_not_come_back() -> TestResult {
     let Err(refused) = bed.db.resume(&acme).await else { return Err("it came back".into()) };
     assert_eq!(refused.kind(), LayerErrorKind::Refused);
     let registry = bed.db.registry().ok_or("no registry")?;
-    registry.set_state(&acme, OrgState::Erased).await?;
+    registry.set_state(&acme, &[OrgState::Offboarding], OrgState::Erased).await?;
     bed.db.erase(&acme).await?;
     let spec = OrgSpec::new(acme, Tier::STANDARD);
     assert!(registry.register(&spec).await.is_err());
@@ -130,16 +130,43 @@ async fn the_registry_keeps_tier_state_and_order() -> TestResult {
         assert_eq!(record.state, OrgState::Onboarding);
         assert!(record.created.elapsed()?.as_secs() < 60);
     }
-    registry.set_state(&org_id("acme"), OrgState::Active).await?;
+    let (onboarding, active) = (OrgState::Onboarding, OrgState::Active);
+    let set = registry.set_state(&org_id("acme"), &[onboarding], active).await?;
+    assert_eq!(set, Some(active));
     let record = registry.register(&OrgSpec::new(org_id("acme"), Tier::ENTERPRISE)).await?;
     assert_eq!((record.state, record.tier), (OrgState::Active, Tier::ENTERPRISE));
     let listed: Vec<_> = registry.list().await?.into_iter().map(|it| it.org).collect();
     assert_eq!(listed, [org_id("acme"), org_id("globex")]);
-    assert!(registry.set_state(&org_id("globex"), OrgState::Suspended).await.is_err());
-    assert!(registry.set_state(&org_id("nobody"), OrgState::Active).await.is_err());
+    let set = registry.set_state(&org_id("nobody"), &OrgState::ALL, active).await?;
+    assert_eq!(set, None);
     for _ in 0..2 {
         registry.forget(&org_id("acme")).await?;
     }
     assert_eq!(registry.find(&org_id("acme")).await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_state_moves_only_from_where_the_caller_says() -> TestResult {
+    let bed = Bed::start().await?;
+    let registry = bed.db.registry().ok_or("no registry")?;
+    let acme = org_id("acme");
+    registry.register(&OrgSpec::new(acme.clone(), Tier::STANDARD)).await?;
+    let (onboarding, active, suspended) =
+        (OrgState::Onboarding, OrgState::Active, OrgState::Suspended);
+    for (from, to, afterwards) in [
+        (&OrgState::ALL[..], suspended, onboarding), // no move at all
+        (&[active], active, onboarding),
+        (&[], active, onboarding),
+        (&[onboarding, active], active, active),
+        (&[onboarding], active, active), // where it is already
+        (&[active, suspended], suspended, suspended),
+        (&[onboarding, active], active, suspended), // would move, but not from there
+        (&[suspended], active, active),
+    ] {
+        let set = registry.set_state(&acme, from, to).await?;
+        assert_eq!(set, Some(afterwards), "from {from:?} to {to}");
+        assert_eq!(registry.find(&acme).await?.map(|it| it.state), Some(afterwards));
+    }
     Ok(())
 }

@@ -113,3 +113,28 @@ async fn a_guarded_transaction_takes_as_many_round_trips_as_a_plain_one() -> Tes
     assert_eq!(ours.get(1..), plain.get(1..));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_single_read_takes_one_round_trip_once_its_session_is_bound() -> TestResult {
+    let bed = Bed::start().await?;
+    bed.pipeline("acme", "a").await?;
+    bed.pipeline("globex", "g").await?;
+    let way = Counted::new(&bed.app_url).await?;
+    let db = TenantDb::builder(&way.url).max_connections(1).connect().await?;
+    let taken = async |org: &str| -> Result<usize, Box<dyn std::error::Error>> {
+        way.taken();
+        let name: String = sqlx::query_scalar("SELECT name FROM pipelines")
+            .fetch_one(&db.scoped(&scope(org)))
+            .await?;
+        assert_eq!(name, org);
+        Ok(way.taken())
+    };
+    // The first time of each organization, and of the statement.
+    for org in ["acme", "globex"] {
+        taken(org).await?;
+    }
+    assert_eq!(taken("globex").await?, 1, "bound already");
+    assert_eq!(taken("acme").await?, 2, "bound anew");
+    assert_eq!(taken("acme").await?, 1);
+    Ok(())
+}
