@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// One question, answered.
 pub(crate) struct Measure {
-    name: &'static str,
+    name: String,
     ours: f64,
     baseline: f64,
     unit: &'static str,
@@ -16,7 +16,7 @@ pub(crate) struct Measure {
 
 impl Measure {
     pub(crate) fn new(
-        name: &'static str,
+        name: String,
         ours: f64,
         baseline: f64,
         unit: &'static str,
@@ -51,7 +51,7 @@ impl Report {
         table.set_header(["measure", "ours", "baseline", "ratio", "goal", "met"]);
         for it in &self.results {
             table.add_row([
-                it.name.to_owned(),
+                it.name.clone(),
                 format!("{:.1} {}", it.ours, it.unit),
                 format!("{:.1} {}", it.baseline, it.unit),
                 format!("{:.3}", it.ratio()),

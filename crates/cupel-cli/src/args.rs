@@ -9,8 +9,8 @@ use cupel_isolation::{OrgId, Tier};
 /// Keeps the organizations of a multi-tenant service apart in PostgreSQL, Redis, Temporal, Kubernetes
 /// and KMS, and proves it by attacking.
 ///
-/// Exit code 0: held, or done. 1: a leak, or a control that failed. 2: usage, or a server that does
-/// not answer.
+/// Exit code 0: held, or done. 1: a leak, or a control that failed. 2: usage, an interruption, or a
+/// server that does not answer.
 #[derive(Debug, Parser)]
 #[command(name = "cupel", version, max_term_width = 100)]
 pub(crate) struct Args {
@@ -47,7 +47,7 @@ pub(crate) enum Command {
     ///
     /// The canaries are made, attack each other in both directions, and are erased. No organization in
     /// use is touched. An attack counts as blocked only if the rightful owner could do the same in
-    /// the same run.
+    /// the same run. Ctrl-C stops it and erases the canaries.
     ///
     /// Try: `cupel prove`, or in CI `cupel prove --format json > proof.json`.
     Prove,

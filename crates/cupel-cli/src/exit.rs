@@ -9,7 +9,7 @@ use cupel_isolation::report;
 pub(crate) const HELD: u8 = 0;
 /// A leak, or a control that failed.
 pub(crate) const LEAKED: u8 = 1;
-/// The command was not understood, or a server did not answer or refused.
+/// The command was not understood or interrupted, or a server did not answer or refused.
 pub(crate) const UNUSABLE: u8 = 2;
 
 /// Prints an error with its causes, and returns the code for it.

@@ -2,7 +2,8 @@ use std::path::PathBuf;
 
 use cupel_tenant::{LayerError, LayerErrorKind, LayerName, OrgId, OrgState};
 
-use crate::Certificate;
+use crate::canaries::lines;
+use crate::{Certificate, Leftover, Proof};
 
 /// Why the facade did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,27 @@ pub enum Error {
         /// What was erased, and what was left.
         certificate: Certificate,
     },
+
+    /// The canaries of a proof were not erased completely.
+    ///
+    /// The registry keeps each that is named, as `offboarding`; offboarding it again finishes the work. The
+    /// cause is what the proof itself failed of, if it did.
+    #[error(
+        "the canaries were not erased; offboard each to erase what is left of it:{}", lines(.left)
+    )]
+    CanariesLeft {
+        /// What may be left, canary by canary and layer by layer.
+        left: Vec<Leftover>,
+        /// The proof, if it came to its end.
+        proof: Option<Box<Proof>>,
+        /// Why it did not, unless it was cancelled.
+        #[source]
+        source: Option<Box<Self>>,
+    },
+
+    /// The proof was cancelled before its end, and its canaries were erased.
+    #[error("interrupted; the canaries were erased")]
+    Interrupted,
 
     /// Real organizations are attacked in development only.
     #[error(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cupel_tenant::{IsolationLayer, LayerName, OrgRecord, OrgState, Registry, TenantScope, Tier};
 
 use crate::layers::Layers;
+use crate::lifecycle::refused;
 use crate::progress::{Observer, Step};
 use crate::{Environment, Error, IsolationBuilder, Tenant};
 
@@ -41,15 +42,7 @@ impl Isolation {
             let org = scope.org_id();
             let record = self.record(org).await?;
             if record.state != OrgState::Active {
-                return Err(Error::State {
-                    org: org.clone(),
-                    state: record.state,
-                    remedy: match record.state {
-                        OrgState::Onboarding => "finish onboarding it",
-                        OrgState::Suspended => "resume it first",
-                        _ => "its id is not used again",
-                    },
-                });
+                return Err(refused(org, record.state));
             }
         }
         Ok(Tenant::new(scope, Arc::clone(&self.layers)))

@@ -42,6 +42,7 @@
 //! - `keys`: AWS KMS or a local keyring, through `cupel-kms`.
 
 mod builder;
+mod canaries;
 mod config;
 mod doctor;
 mod environment;
@@ -67,14 +68,15 @@ pub use cupel_queues as queues;
 #[cfg(feature = "cache")]
 pub use cupel_rediskey as cache;
 pub use cupel_tenant::{
-    Actor, Attempt, Control, Finding, Health, InvalidActor, InvalidOrgId, InvalidWorkspaceId,
-    IsolationLayer, LayerError, LayerErrorKind, LayerName, OrgId, OrgPair, OrgRecord, OrgSpec,
-    OrgState, Outcome, Registry, TenantScope, Tier, WorkspaceId,
+    Actor, Attempt, Control, Erased, Finding, Health, InvalidActor, InvalidOrgId,
+    InvalidWorkspaceId, IsolationLayer, LayerError, LayerErrorKind, LayerName, OrgId, OrgPair,
+    OrgRecord, OrgSpec, OrgState, Outcome, Registry, TenantScope, Tier, WorkspaceId,
 };
 #[cfg(feature = "database")]
 pub use cupel_tenant_db as database;
 
 pub use builder::IsolationBuilder;
+pub use canaries::Leftover;
 pub use config::{
     CacheConfig, CacheIsolationName, ClusterConfig, ColumnTypeName, Config, ContextName,
     DatabaseConfig, KeysConfig, QueuesConfig, ResourceConfig, TableKindName, TierConfig,

@@ -16,21 +16,16 @@ impl Isolation {
     ///
     /// # Errors
     ///
-    /// [`Error::State`] for an organization that is suspended, being erased, or erased;
-    /// [`Error::NoRegistry`]; [`Error::Layer`] if a layer could not do its part, and then the
+    /// [`Error::State`] for an organization that is suspended, being erased, or erased, also if it became so
+    /// meanwhile; [`Error::NoRegistry`]; [`Error::Layer`] if a layer could not do its part, and then the
     /// organization stays as it was: `onboarding`, unless it was active before.
     pub async fn onboard(&self, spec: OrgSpec) -> Result<Onboarded, Error> {
         let registry = self.registry()?;
         let org = spec.org_id();
-        if let Some(record) = registry.find(org).await? {
-            let remedy = match record.state {
-                OrgState::Onboarding | OrgState::Active => None,
-                OrgState::Suspended => Some("resume it first"),
-                _ => Some("its id is not used again; onboard under another one"),
-            };
-            if let Some(remedy) = remedy {
-                return Err(Error::State { org: org.clone(), state: record.state, remedy });
-            }
+        if let Some(record) = registry.find(org).await?
+            && !BEFORE_ACTIVE.contains(&record.state)
+        {
+            return Err(refused(org, record.state));
         }
         registry.register(&spec).await?;
         let mut layers = Vec::new();
@@ -38,7 +33,8 @@ impl Isolation {
             self.tell(Step { layer: layer.name(), org, action: "provisioning" });
             layers.push((layer.name(), layer.provision(&spec).await?));
         }
-        registry.set_state(org, OrgState::Active).await?;
+        // Who suspended it meanwhile meant it.
+        self.advance(org, &BEFORE_ACTIVE, OrgState::Active).await?;
         Ok(Onboarded { org: org.clone(), layers })
     }
 
@@ -51,9 +47,7 @@ impl Isolation {
     /// [`Error::Unknown`]; [`Error::State`] for one that is not active or suspended;
     /// [`Error::Layer`] if a layer could not do its part: run it again.
     pub async fn suspend(&self, org: &OrgId) -> Result<(), Error> {
-        let record = self.record(org).await?;
-        self.require(org, record.state, &[OrgState::Active, OrgState::Suspended])?;
-        self.registry()?.set_state(org, OrgState::Suspended).await?;
+        self.advance(org, &IN_USE, OrgState::Suspended).await?;
         for layer in self.layer_list() {
             self.tell(Step { layer: layer.name(), org, action: "suspending" });
             layer.suspend(org).await?;
@@ -67,16 +61,17 @@ impl Isolation {
     ///
     /// # Errors
     ///
-    /// As for [`suspend`](Self::suspend).
+    /// As for [`suspend`](Self::suspend), and if it was offboarded meanwhile.
     pub async fn resume(&self, org: &OrgId) -> Result<(), Error> {
         let record = self.record(org).await?;
-        self.require(org, record.state, &[OrgState::Suspended, OrgState::Active])?;
+        if !IN_USE.contains(&record.state) {
+            return Err(refused(org, record.state));
+        }
         for layer in self.layer_list().into_iter().rev() {
             self.tell(Step { layer: layer.name(), org, action: "resuming" });
             layer.resume(org).await?;
         }
-        self.registry()?.set_state(org, OrgState::Active).await?;
-        Ok(())
+        self.advance(org, &IN_USE, OrgState::Active).await
     }
 
     /// Suspends an organization, erases it from every configured layer, and scans for what is left.
@@ -85,17 +80,22 @@ impl Isolation {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`]; [`Error::Residue`] if something was still found; [`Error::Layer`] if a
-    /// layer could not do its part. In either case the organization stays `offboarding`: run it again.
+    /// [`Error::Unknown`]; [`Error::State`] if it was resumed meanwhile; [`Error::Residue`] if something
+    /// was still found; [`Error::Layer`] if a layer could not do its part. From its suspension on the
+    /// organization stays `offboarding` until nothing is left: run it again.
     pub async fn offboard(&self, org: &OrgId) -> Result<Certificate, Error> {
-        let registry = self.registry()?;
         match self.record(org).await?.state {
             OrgState::Active | OrgState::Suspended => {
                 self.suspend(org).await?;
-                registry.set_state(org, OrgState::Offboarding).await?;
+                // Not from `active`: who resumed it meanwhile has opened its layers.
+                let from = [OrgState::Suspended, OrgState::Offboarding];
+                self.advance(org, &from, OrgState::Offboarding).await?;
             }
             // Nobody has entered yet, and a layer may hold nothing that it could suspend.
-            OrgState::Onboarding => registry.set_state(org, OrgState::Offboarding).await?,
+            OrgState::Onboarding => {
+                let from = [OrgState::Onboarding, OrgState::Offboarding];
+                self.advance(org, &from, OrgState::Offboarding).await?;
+            }
             // It was suspended before; what is left of the work is to erase, or to look once more.
             _ => {}
         }
@@ -109,20 +109,34 @@ impl Isolation {
         if !certificate.is_complete() {
             return Err(Error::Residue { certificate });
         }
-        registry.set_state(org, OrgState::Erased).await?;
+        self.advance(org, &[OrgState::Offboarding, OrgState::Erased], OrgState::Erased).await?;
         Ok(certificate)
     }
 
-    fn require(&self, org: &OrgId, state: OrgState, allowed: &[OrgState]) -> Result<(), Error> {
-        if allowed.contains(&state) {
-            return Ok(());
+    /// Moves the registry on, unless the organization has left the states `from` in the meantime.
+    async fn advance(&self, org: &OrgId, from: &[OrgState], to: OrgState) -> Result<(), Error> {
+        match self.registry()?.set_state(org, from, to).await? {
+            Some(state) if state == to => Ok(()),
+            Some(state) => Err(refused(org, state)),
+            None => Err(Error::Unknown { org: org.clone() }),
         }
-        let remedy = match state {
-            OrgState::Onboarding => "finish onboarding it first",
-            _ => "nothing leads back from offboarding",
-        };
-        Err(Error::State { org: org.clone(), state, remedy })
     }
+}
+
+/// The states that onboarding leads to `active` from.
+const BEFORE_ACTIVE: [OrgState; 2] = [OrgState::Onboarding, OrgState::Active];
+/// The states that suspending and resuming lead between.
+const IN_USE: [OrgState; 2] = [OrgState::Active, OrgState::Suspended];
+
+/// Why an organization in this state is not served, or not led on.
+pub(crate) fn refused(org: &OrgId, state: OrgState) -> Error {
+    let remedy = match state {
+        OrgState::Onboarding => "finish onboarding it first",
+        OrgState::Active => "it was let in meanwhile; run it again",
+        OrgState::Suspended => "resume it first",
+        _ => "nothing leads back from there, and its id is not used again",
+    };
+    Error::State { org: org.clone(), state, remedy }
 }
 
 /// What onboarding changed, layer by layer.

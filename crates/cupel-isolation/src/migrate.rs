@@ -43,7 +43,18 @@ fn migration(config: &Config) -> Result<Migration, Error> {
     })?;
     let mut migration = Migration::new(owner_url.expose_secret())
         .app_url(section.url.expose_secret())
+        .allow_plaintext(!config.environment.is_production())
+        .context(layers::database::context_mode(section.context))
+        .strict(section.strict)
         .column_type(layers::database::column_type(section.column_type));
+    let keys = [
+        layers::database::seal_key("database.seal_key", section.seal_key.as_ref())?,
+        layers::database::seal_key(
+            "database.previous_seal_key",
+            section.previous_seal_key.as_ref(),
+        )?,
+    ];
+    migration = migration.seal_keys(keys.into_iter().flatten());
     if let Some(admin_url) = section.admin_url.as_ref().map(SecretString::expose_secret) {
         migration = migration.admin_url(admin_url);
     }

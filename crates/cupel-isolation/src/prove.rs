@@ -1,7 +1,8 @@
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use cupel_tenant::{Attempt, Health, LayerName, OrgPair, OrgSpec, Outcome, Tier};
-use futures::future;
+use cupel_tenant::{Attempt, Health, LayerName, OrgPair, Outcome};
+use futures::future::{self, Either};
 use uuid::Uuid;
 
 use crate::progress::Step;
@@ -15,21 +16,45 @@ impl Isolation {
     ///
     /// # Errors
     ///
-    /// [`Error::Layer`] if the stage cannot be set in a layer. A leak is no error: ask
-    /// [`Proof::is_isolated`].
+    /// [`Error::Layer`] if the stage cannot be set in a layer; [`Error::CanariesLeft`] if the canaries
+    /// could not be erased, with the proof. A leak is no error: ask [`Proof::is_isolated`].
     pub async fn prove(&self) -> Result<Proof, Error> {
+        self.prove_until(future::pending()).await
+    }
+
+    /// Does the same, until `cancelled` is ready: then it stops and erases the canaries.
+    ///
+    /// Dropping the future of a proof leaves the canaries behind, because what is dropped erases nothing.
+    /// So cancel it this way, as with `tokio::signal::ctrl_c`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`], or as for [`prove`](Self::prove).
+    pub async fn prove_until(
+        &self,
+        cancelled: impl Future<Output = ()> + Send,
+    ) -> Result<Proof, Error> {
         let pair = OrgPair::canary(Uuid::new_v4());
         let begun = Instant::now();
-        let proven = match self.provision_canaries(&pair).await {
-            Ok(()) => self.attack(&pair).await,
-            Err(error) => Err(error),
+        let work = async {
+            self.provision_canaries(&pair).await?;
+            self.attack(&pair).await
+        };
+        let proven = match future::select(pin!(cancelled), pin!(work)).await {
+            Either::Left(((), _)) => None,
+            Either::Right((proven, _)) => Some(proven),
         };
         // Whatever happened, nothing of the canaries stays behind.
-        let erased = self.erase_canaries(&pair).await;
-        let mut proof = proven?;
-        erased?;
-        proof.took = begun.elapsed();
-        Ok(proof)
+        let left = self.erase_canaries(&pair).await;
+        if !left.is_empty() {
+            let (proof, source) = match proven.transpose() {
+                Ok(proof) => (proof.map(Box::new), None),
+                Err(error) => (None, Some(Box::new(error))),
+            };
+            return Err(Error::CanariesLeft { left, proof, source });
+        }
+        let proof = proven.unwrap_or(Err(Error::Interrupted))?;
+        Ok(Proof { took: begun.elapsed(), ..proof })
     }
 
     /// Attacks each of two organizations that are onboarded as the other, for demonstrations and
@@ -61,34 +86,6 @@ impl Isolation {
             attempts: attempts.into_iter().flatten().collect(),
             took: begun.elapsed(),
         })
-    }
-
-    async fn provision_canaries(&self, pair: &OrgPair) -> Result<(), Error> {
-        let layers = self.layer_list();
-        future::try_join_all(layers.iter().map(|layer| async move {
-            for org in [pair.first(), pair.second()] {
-                self.tell(Step { layer: layer.name(), org, action: "provisioning" });
-                layer.provision(&OrgSpec::new(org.clone(), Tier::STANDARD)).await?;
-            }
-            Ok::<_, Error>(())
-        }))
-        .await?;
-        Ok(())
-    }
-
-    async fn erase_canaries(&self, pair: &OrgPair) -> Result<(), Error> {
-        let layers = self.layer_list();
-        let work = layers.iter().flat_map(|layer| [(layer, pair.first()), (layer, pair.second())]);
-        future::try_join_all(work.map(|(layer, org)| async move {
-            self.tell(Step { layer: layer.name(), org, action: "erasing" });
-            layer.erase(org).await
-        }))
-        .await?;
-        if let Some(registry) = &self.registry {
-            registry.forget(pair.first()).await?;
-            registry.forget(pair.second()).await?;
-        }
-        Ok(())
     }
 }
 

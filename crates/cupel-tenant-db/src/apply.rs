@@ -312,11 +312,8 @@ async fn harden(
         let owner: String =
             sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut *conn).await?;
         // Whoever is not a superuser could neither revoke nor grant it.
-        let sql = schema::hardening(
-            superuser.then_some(owner.as_str()),
-            admin,
-            superuser && sealed,
-        );
+        let sql =
+            schema::hardening(superuser.then_some(owner.as_str()), admin, superuser && sealed);
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await?;
         changes.push("took from PUBLIC what row-level security does not cover");
     }

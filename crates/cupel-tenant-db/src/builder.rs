@@ -2,7 +2,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use cupel_tenant::Severity;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -160,8 +159,7 @@ impl TenantDbBuilder {
         }
         let sealer = || {
             let key = self.seal_key.as_ref().ok_or(Error::NoSealKey { mode: found })?;
-            let ours = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            Ok::<_, Error>(Sealer::new(key, facts.clock - ours.as_secs_f64()))
+            Ok::<_, Error>(Sealer::new(key, facts.ahead))
         };
         Ok(match facts.mode {
             ContextMode::Plain => Context::Plain,

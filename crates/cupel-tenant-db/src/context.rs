@@ -83,11 +83,9 @@ impl Context {
         ask: bool,
     ) -> Result<SqlStr, Error> {
         let sql = match self {
-            // One statement, because what it enters must be entered when the state is asked for.
             Self::Register(sealer) => {
-                let state = if ask { "cupel.org_state()" } else { "NULL::text" };
                 let seal = sealer.seal(scope, place)?;
-                format!("{}SELECT {state} FROM cupel.enter('{seal}')", options.begin())
+                format!("{}SELECT cupel.enter('{seal}', {ask})", options.begin())
             }
             _ => {
                 let ask = if ask { "; SELECT cupel.org_state()" } else { "" };
@@ -128,8 +126,9 @@ impl Context {
         match self {
             // For as long as a connection lives at most.
             Self::Plain => Duration::from_secs(60 * 60),
-            // A seal is opened by every statement. What is in a register stays there.
-            Self::Sealed(_) => LIFETIME - Duration::from_secs(2),
+            // A seal is opened by every statement, the last of which may be a while on its way. What is in
+            // a register stays there.
+            Self::Sealed(_) => LIFETIME / 2,
             Self::Register(_) => Duration::from_secs(60 * 60),
         }
     }
@@ -151,7 +150,7 @@ impl Context {
                 format!("SET LOCAL app.current_seal = '{}'", sealer.seal(scope, place)?)
             }
             Self::Register(sealer) => {
-                format!("SELECT cupel.enter('{}')", sealer.seal(scope, place)?)
+                format!("SELECT cupel.enter('{}', false)", sealer.seal(scope, place)?)
             }
         })
     }

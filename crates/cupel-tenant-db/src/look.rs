@@ -39,7 +39,9 @@ impl Look {
 /// Holds on to one backend, where a pooler would hand out another for each statement.
 pub(crate) async fn begin(conn: &mut PgConnection, behind_pooler: bool) -> Result<(), Error> {
     if behind_pooler {
-        conn.execute("BEGIN READ ONLY").await.map_err(Error::statement("looking at the database"))?;
+        conn.execute("BEGIN READ ONLY")
+            .await
+            .map_err(Error::statement("looking at the database"))?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What a role is, and what it may become.
 
+use std::time::SystemTime;
+
 use sqlx::PgConnection;
 
 use crate::{ColumnType, ContextMode, Error};
@@ -100,11 +102,12 @@ pub(crate) async fn check(conn: &mut PgConnection, which: &'static str) -> Resul
     .fetch_optional(conn)
     .await
     .map_err(Error::statement("reading the migration's settings"))?;
+    let ours = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (column_type, mode, clock) = facts.ok_or(Error::NotMigrated)?;
     Ok(Facts {
         column_type: ColumnType::parse(&column_type).ok_or(Error::NotMigrated)?,
         mode: ContextMode::parse(&mode).ok_or(Error::NotMigrated)?,
-        clock,
+        ahead: clock - ours.as_secs_f64(),
     })
 }
 
@@ -113,6 +116,6 @@ pub(crate) async fn check(conn: &mut PgConnection, which: &'static str) -> Resul
 pub(crate) struct Facts {
     pub(crate) column_type: ColumnType,
     pub(crate) mode: ContextMode,
-    /// The server's time, in seconds of the Unix epoch.
-    pub(crate) clock: f64,
+    /// What the server's clock is ahead of ours, in seconds.
+    pub(crate) ahead: f64,
 }

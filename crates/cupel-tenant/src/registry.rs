@@ -13,8 +13,9 @@ use crate::{LayerError, OrgId, OrgSpec, Tier};
 ///
 /// # Contract
 ///
-/// Every method is durable when it returns `Ok`. States move along
-/// [`OrgState::may_become`] only; an implementation checks the move and the write in one step.
+/// Every method is durable when it returns `Ok`. States move along [`OrgState::may_become`] only, and only
+/// from those that the caller names; an implementation compares and writes in one step, so that of two
+/// processes that move an organization at once, each knows whether it did.
 #[async_trait]
 pub trait Registry: Send + Sync {
     /// Returns what is known of `org`; `None` if it was never registered.
@@ -39,12 +40,21 @@ pub trait Registry: Send + Sync {
     /// When the registry cannot be written, or the organization is erased: ids are not used twice.
     async fn register(&self, spec: &OrgSpec) -> Result<OrgRecord, LayerError>;
 
-    /// Moves an organization to `state`. Moving to the present state changes nothing.
+    /// Moves an organization to the state `to`, if it is in one of the states `from`; otherwise nothing
+    /// changes.
+    ///
+    /// Returns the state that it is in afterwards: another one than `to` if it was not moved. `None` if it
+    /// was never registered.
     ///
     /// # Errors
     ///
-    /// When the registry cannot be written, the organization is unknown, or the move is not allowed.
-    async fn set_state(&self, org: &OrgId, state: OrgState) -> Result<(), LayerError>;
+    /// When the registry cannot be written.
+    async fn set_state(
+        &self,
+        org: &OrgId,
+        from: &[OrgState],
+        to: OrgState,
+    ) -> Result<Option<OrgState>, LayerError>;
 
     /// Removes every trace of an organization from the registry, for canaries. Removing one that is
     /// not there changes nothing.

@@ -1,5 +1,7 @@
 //! The command as its users run it: what it prints, and how it exits.
 
+mod interruption;
+
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
@@ -49,10 +51,14 @@ fn binary() -> PathBuf {
 /// Tables that a service would own, as the worked example of the database layer has them.
 const SCHEMA: &str = include_str!("../../../cupel-tenant-db/examples/pipelines/schema.sql");
 
-/// A configuration of the database, the cache and the keys, on servers of this machine; with tables that
-/// are yet to be migrated. And a connection that nothing holds off.
 async fn config() -> Result<(String, sqlx::PgPool), Box<dyn Error>> {
-    let config = cupel_testkit::config(&["database", "cache", "keys"]).await?;
+    config_of(&["database", "cache", "keys"]).await
+}
+
+/// A configuration of the database and other layers, on servers of this machine; with tables that are yet
+/// to be migrated. And a connection that nothing holds off.
+async fn config_of(layers: &[&str]) -> Result<(String, sqlx::PgPool), Box<dyn Error>> {
+    let config = cupel_testkit::config(layers).await?;
     let owner_url = config
         .lines()
         .find_map(|line| line.strip_prefix("owner_url = "))

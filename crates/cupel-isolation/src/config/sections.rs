@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::source::list;
+
 /// `[database]`: PostgreSQL.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,11 +20,28 @@ pub struct DatabaseConfig {
     /// How the server learns the organization.
     #[serde(default)]
     pub context: ContextName,
+    /// The key that contexts are sealed with, where `context` is not plain: an id, a colon, and what
+    /// `openssl rand -hex 32` prints.
+    pub seal_key: Option<SecretString>,
+    /// The key that is being replaced by `seal_key`: the database opens seals of both. Only `cupel migrate`
+    /// reads it.
+    pub previous_seal_key: Option<SecretString>,
     /// The type of the columns that hold organization and workspace ids.
     #[serde(default)]
     pub column_type: ColumnTypeName,
+    /// Whether the URL leads to a pooler that hands out backends by the transaction, as PgBouncer does
+    /// with `pool_mode = transaction`.
+    #[serde(default)]
+    pub behind_pooler: bool,
     /// The most connections of the pool.
     pub max_connections: Option<u32>,
+    /// Whether a database is connected to that its audit finds broken. In development it is, with
+    /// warnings, unless this says otherwise; in production it is not.
+    pub allow_critical_findings: Option<bool>,
+    /// Whether a policy that is read without an organization raises an error, instead of showing no rows.
+    /// Only `cupel migrate` reads it.
+    #[serde(default)]
+    pub strict: bool,
     /// The tables that hold tenants' rows, each with whose its rows are. Only `cupel migrate` reads
     /// it; the database remembers.
     #[serde(default)]
@@ -52,9 +71,10 @@ pub enum ContextName {
     /// By a transaction-local setting.
     #[default]
     Plain,
-    /// By a setting kept where only a superuser can write. Not built yet.
+    /// By a seal that is opened once, into a setting that the app role cannot write. The migration needs
+    /// a superuser.
     Register,
-    /// By a setting with a message authentication code. Not built yet.
+    /// By a setting with a seal: a message authentication code that the policies check.
     Sealed,
 }
 
@@ -120,9 +140,11 @@ pub struct ClusterConfig {
     /// The context of the kubeconfig; its current one if left out.
     pub context: Option<String>,
     /// The namespaces of the control plane, by name: organizations' pods may call them.
+    #[serde(deserialize_with = "list")]
     pub control_plane: Vec<String>,
     /// The accounts that manage organizations, as the API server knows them; the admission guards refuse
     /// everybody else. Left out, the account that connects. `cupel render --guards` needs it.
+    #[serde(deserialize_with = "list")]
     pub managers: Vec<String>,
 }
 

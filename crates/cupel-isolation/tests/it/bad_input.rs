@@ -39,13 +39,10 @@ async fn a_configuration_is_refused_by_the_rule_that_it_broke() -> TestResult {
         ("[tiers.'Gold Plan']\npods = 1".to_owned(), "invalid tier"),
         ("[cache]\nurl = 'redis://localhost'\nisolation = 'acl'".to_owned(), "not built yet"),
         (
-            "[database]\nurl = 'postgres://a@localhost/d'\ncontext = 'sealed'".to_owned(),
-            "not built yet",
+            "[database]\nurl = 'postgres://a@localhost/d'\nseal_key = 'k1:hunter2'".to_owned(),
+            "openssl rand -hex 32",
         ),
-        (
-            "[database]\nurl = 'postgres://a@localhost/d'\ncontext = 'register'".to_owned(),
-            "not built yet",
-        ),
+        ("[database]\nurl = 'postgres://a@db.example/d'".to_owned(), "sslmode=verify-full"),
         (format!("[keys]\nprovider = 'local-keyring'\npath = '{keyring}'"), "production"),
         ("[cache]\nurl = 'redis://cache.example:6379'".to_owned(), "rediss://"),
         ("[queues]\naddress = 'http://temporal.example:7233'".to_owned(), "use https"),
@@ -58,6 +55,7 @@ async fn a_configuration_is_refused_by_the_rule_that_it_broke() -> TestResult {
     for (text, rule) in cases {
         let (_, said) = refused(&text).await?;
         assert!(said.contains(rule), "{text}\nsaid: {said}");
+        assert!(!said.contains("hunter2"), "{text}\nsaid: {said}");
     }
     assert!(!directory.path().join("keyring").exists(), "a refused keyring was written");
     Ok(())

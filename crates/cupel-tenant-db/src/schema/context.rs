@@ -47,14 +47,8 @@ fn inlined(what: &str, kind: &str, text: &str, strict: bool) -> String {
     )
 }
 
-/// Where the keys are, and the function that opens a seal with them.
-///
-/// The message authentication code is HMAC-SHA256 (RFC 2104), from the two padded keys. It is compared
-/// by a digest of each side, so that the time tells nothing of where they differ. Only then is the text
-/// believed: that it was made for this backend, or with a nonce for one that a pooler chose, and that
-/// this transaction began before it expired. Anything else opens to NULL, which no policy lets through.
-/// What is called stands in `pg_catalog` or is named in full, whatever the search path.
-fn keys_and_opener() -> String {
+/// Where the keys are.
+fn keys() -> String {
     format!(
         r#"CREATE TABLE IF NOT EXISTS cupel.seal_keys (
   id text PRIMARY KEY,
@@ -64,40 +58,64 @@ fn keys_and_opener() -> String {
 REVOKE ALL ON cupel.seal_keys FROM PUBLIC;
 GRANT USAGE ON SCHEMA cupel TO {guard};
 GRANT SELECT ON cupel.seal_keys TO {guard};
-CREATE OR REPLACE FUNCTION cupel.open_seal(seal text) RETURNS text[]
-  LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-  AS $$ BEGIN
-    RETURN (
-      SELECT CASE WHEN s.part[1] = 'v1' AND cardinality(s.part) = 7
-          AND sha256(convert_to(s.part[7], 'UTF8')) = sha256(convert_to(encode(sha256(k.outer_pad
-            || sha256(k.inner_pad || convert_to(left(seal, -65), 'UTF8'))), 'hex'), 'UTF8'))
-        THEN CASE WHEN (s.part[5] = pg_backend_pid()::text OR starts_with(s.part[5], 'n'))
-            AND s.part[6]::bigint >= extract(epoch FROM transaction_timestamp())
-          THEN ARRAY[s.part[3], nullif(s.part[4], '-')] END END
-      FROM (SELECT string_to_array(seal, '.')) s(part) JOIN cupel.seal_keys k ON k.id = s.part[2]);
-  END $$;
-REVOKE ALL ON FUNCTION cupel.open_seal(text) FROM PUBLIC;
 "#,
         guard = ident(GUARD)
     )
 }
 
+/// The body of a function that opens a seal, and does `then` where it opens.
+///
+/// The message authentication code is HMAC-SHA256 (RFC 2104), from the two padded keys. It is compared
+/// by a digest of each side, so that the time tells nothing of where they differ. Only then is the text
+/// believed: that it was made for this backend, or with a nonce for one that a pooler chose, and that
+/// this transaction began before it expired. `part` is then what the seal names: 3 the organization, 4 the
+/// workspace.
+///
+/// It runs as the guard, in every statement or transaction. So it is one function without a setting of its
+/// own, which would cost as much as the rest, and names in full whatever a search path could decide.
+fn opening(seal: &str, then: &str, otherwise: &str) -> String {
+    format!(
+        r#"DECLARE
+    seal CONSTANT text := {seal};
+    part CONSTANT text[] := pg_catalog.string_to_array(seal, '.');
+    key_in bytea; key_out bytea;
+  BEGIN
+    SELECT k.inner_pad, k.outer_pad INTO key_in, key_out FROM cupel.seal_keys k
+      WHERE k.id OPERATOR(pg_catalog.=) part[2];
+    IF part[1] OPERATOR(pg_catalog.=) 'v1' AND pg_catalog.cardinality(part) OPERATOR(pg_catalog.=) 7
+      AND pg_catalog.sha256(pg_catalog.decode(pg_catalog.substr(part[7], 1, 64), 'hex'))
+        OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.sha256(key_out OPERATOR(pg_catalog.||)
+          pg_catalog.sha256(key_in OPERATOR(pg_catalog.||)
+            pg_catalog.convert_to(pg_catalog.left(seal, -65), 'UTF8')))) THEN
+      IF (part[5] OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()::text
+          OR pg_catalog.starts_with(part[5], 'n'))
+        AND part[6]::float8 OPERATOR(pg_catalog.>=)
+          pg_catalog.date_part('epoch', pg_catalog.transaction_timestamp()) THEN
+        {then}
+      END IF;
+    END IF;
+    {otherwise}
+  END"#
+    )
+}
+
 /// The seal is a setting, opened by each statement that needs it.
 fn sealed(kind: &str, strict: bool) -> String {
-    let reader = |what: &str, part: u8, strict: bool| {
-        let text = format!("(cupel.open_seal({}))[{part}]", setting("app.current_seal"));
-        let text = if strict { format!("coalesce({text}, cupel.no_tenant())") } else { text };
+    let reader = |what: &str, then: &str, strict: bool| {
+        let otherwise =
+            if strict { "PERFORM cupel.no_tenant(); RETURN NULL;" } else { "RETURN NULL;" };
         format!(
             "CREATE OR REPLACE FUNCTION cupel.current_{what}_id() RETURNS {kind}
   LANGUAGE plpgsql STABLE SECURITY DEFINER
-  AS $$ BEGIN RETURN {text}; END $$;
-"
+  AS $$ {} $$;
+",
+            opening("pg_catalog.current_setting('app.current_seal', true)", then, otherwise)
         )
     };
     [
-        keys_and_opener(),
-        reader("org", 1, strict),
-        reader("workspace", 2, false),
+        keys(),
+        reader("org", &format!("RETURN part[3]::{kind};"), strict),
+        reader("workspace", &format!("RETURN nullif(part[4], '-')::{kind};"), false),
         owned_by_guard(false),
     ]
     .concat()
@@ -107,6 +125,11 @@ fn sealed(kind: &str, strict: bool) -> String {
 /// grant the guard, can write. Of those `backtrace_functions` is the one that takes any text and does
 /// nothing with it: it names C functions in whose errors a backtrace is logged. Its alphabet has no
 /// hyphen, and an id has no underscore.
+///
+/// `enter` is for a transaction, and refuses where an organization is entered already, so that a statement
+/// inside a transaction cannot turn to another; only administration goes from one to the next. It answers
+/// the registry's state, if that is asked for. `bind` and `unbind` are for a session between transactions,
+/// and refuse inside one: there the statement began later than the transaction.
 fn register(kind: &str, strict: bool) -> String {
     let entered = "pg_catalog.current_setting('backtrace_functions')";
     let reader = |what: &str, part: u8, strict: bool| {
@@ -116,45 +139,35 @@ fn register(kind: &str, strict: bool) -> String {
         );
         inlined(what, kind, &text, strict)
     };
-    [
-        keys_and_opener(),
-        reader("org", 1, strict),
-        reader("workspace", 2, false),
-        ENTER.to_owned(),
-        owned_by_guard(true),
-    ]
-    .concat()
-}
-
-/// `enter` is for a transaction, and refuses where an organization is entered already, so that a statement
-/// inside a transaction cannot turn to another; only administration goes from one to the next. `bind` and
-/// `unbind` are for a session between transactions, and refuse inside one: there the statement began later
-/// than the transaction.
-const ENTER: &str = r#"CREATE OR REPLACE FUNCTION cupel.opened(seal text) RETURNS text
-  LANGUAGE plpgsql STABLE
-  AS $$ DECLARE entered text[] := cupel.open_seal(seal); BEGIN
-    IF pg_catalog.starts_with(pg_catalog.current_setting('backtrace_functions'), 'cupel_')
-      AND NOT cupel.is_admin() THEN
-      RAISE EXCEPTION 'an organization is entered already' USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    IF entered IS NULL THEN
-      RAISE EXCEPTION 'the seal does not open' USING ERRCODE = 'insufficient_privilege',
-        HINT = 'its key is unknown, it has expired, or it was made for another session';
-    END IF;
-    RETURN 'cupel_' || pg_catalog.translate(
-      pg_catalog.concat_ws(',', entered[1], entered[2]), '-', '_');
-  END $$;
-CREATE OR REPLACE FUNCTION cupel.enter(seal text) RETURNS void
+    let write = |local: bool| {
+        format!(
+            "PERFORM pg_catalog.set_config('backtrace_functions', pg_catalog.translate(
+          pg_catalog.concat('cupel_', part[3], ',', nullif(part[4], '-')), '-', '_'), {local});"
+        )
+    };
+    let otherwise =
+        "RAISE EXCEPTION 'the seal does not open' USING ERRCODE = 'insufficient_privilege',
+      HINT = 'its key is unknown, it has expired, or it was made for another session';";
+    let enter = opening(
+        "sealed",
+        &format!(
+            "IF pg_catalog.starts_with({entered}, 'cupel_') AND NOT cupel.is_admin() THEN
+          RAISE EXCEPTION 'an organization is entered already'
+            USING ERRCODE = 'insufficient_privilege';
+        END IF;
+        {}
+        IF ask THEN RETURN cupel.org_state(); END IF;
+        RETURN NULL;",
+            write(true)
+        ),
+        otherwise,
+    );
+    let bind =
+        opening("sealed", &format!("PERFORM cupel.unbind(); {} RETURN;", write(false)), otherwise);
+    let functions = format!(
+        "CREATE OR REPLACE FUNCTION cupel.enter(sealed text, ask boolean) RETURNS text
   LANGUAGE plpgsql SECURITY DEFINER
-  AS $$ BEGIN
-    PERFORM pg_catalog.set_config('backtrace_functions', cupel.opened(seal), true);
-  END $$;
-CREATE OR REPLACE FUNCTION cupel.bind(seal text) RETURNS void
-  LANGUAGE plpgsql SECURITY DEFINER
-  AS $$ BEGIN
-    PERFORM cupel.unbind();
-    PERFORM pg_catalog.set_config('backtrace_functions', cupel.opened(seal), false);
-  END $$;
+  AS $$ {enter} $$;
 CREATE OR REPLACE FUNCTION cupel.unbind() RETURNS void
   LANGUAGE plpgsql SECURITY DEFINER
   AS $$ BEGIN
@@ -164,17 +177,29 @@ CREATE OR REPLACE FUNCTION cupel.unbind() RETURNS void
     END IF;
     PERFORM pg_catalog.set_config('backtrace_functions', '', false);
   END $$;
-REVOKE ALL ON FUNCTION cupel.opened(text), cupel.enter(text), cupel.bind(text), cupel.unbind()
-  FROM PUBLIC;
-"#;
+CREATE OR REPLACE FUNCTION cupel.bind(sealed text) RETURNS void
+  LANGUAGE plpgsql SECURITY DEFINER
+  AS $$ {bind} $$;
+REVOKE ALL ON FUNCTION cupel.enter(text, boolean), cupel.bind(text), cupel.unbind() FROM PUBLIC;
+"
+    );
+    [
+        keys(),
+        reader("org", 1, strict),
+        reader("workspace", 2, false),
+        functions,
+        owned_by_guard(true),
+    ]
+    .concat()
+}
 
 /// Hands the functions that open seals to the guard, and gives it what they need.
 fn owned_by_guard(register: bool) -> String {
     let guard = ident(GUARD);
     let functions: &[&str] = if register {
-        &["open_seal(text)", "opened(text)", "enter(text)", "bind(text)", "unbind()"]
+        &["enter(text, boolean)", "bind(text)", "unbind()"]
     } else {
-        &["open_seal(text)", "current_org_id()", "current_workspace_id()"]
+        &["current_org_id()", "current_workspace_id()"]
     };
     let mut sql =
         format!("GRANT {guard} TO CURRENT_USER;\nGRANT CREATE ON SCHEMA cupel TO {guard};\n");

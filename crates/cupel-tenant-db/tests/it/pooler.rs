@@ -93,9 +93,9 @@ async fn what_a_transaction_leaves_is_cleared_from_the_backend() -> TestResult {
             let mut tx = db.begin(&scope("acme")).await?;
             tx.execute(residue).await?;
             if commit {
-                tx.commit().await?
+                tx.commit().await?;
             } else {
-                tx.rollback().await?
+                tx.rollback().await?;
             }
             let mut tx = db.begin(&scope("globex")).await?;
             let left: i64 = tx.fetch_one(found).await?.try_get(0)?;
