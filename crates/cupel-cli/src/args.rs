@@ -102,6 +102,18 @@ pub(crate) enum Command {
     /// List the organizations of the registry.
     List,
 
+    /// Check that nobody has changed the log of access across organizations.
+    ///
+    /// Each row carries a digest of itself and of the row before it. Keep the head that this prints somewhere
+    /// else: given back with --head, it shows that no row was taken off the end.
+    ///
+    /// Exit code 1 if the chain is broken, or does not hold the head.
+    AccessLog {
+        /// The head of an earlier check, in hexadecimal.
+        #[arg(long, value_name = "HEX")]
+        head: Option<String>,
+    },
+
     /// Print the Kubernetes objects of an organization as YAML. Needs no cluster.
     ///
     /// Try: `cupel render acme-corp | kubectl diff -f -`.

@@ -51,6 +51,8 @@ mod isolation;
 mod layers;
 mod lifecycle;
 #[cfg(feature = "database")]
+pub mod access_log;
+#[cfg(feature = "database")]
 pub mod migrate;
 mod progress;
 mod prove;

@@ -92,18 +92,16 @@ impl TenantDb {
             Reach::Named(orgs) => Some(orgs.iter().map(ToString::to_string).collect::<Vec<_>>()),
         };
         let millis = u32::try_from(left.as_millis().max(1)).unwrap_or(u32::MAX);
-        let (actor, reason, ticket) = grant.texts();
+        let (actor, reason, ticket, approver) = grant.texts();
         let mut session = pool.lend_tested().await?;
         let app_role: String = sqlx::query_scalar(
-            "WITH logged AS (
-               INSERT INTO cupel.access_log (actor, reason, ticket, access, orgs, expires)
-               VALUES ($1, $2, $3, $4, $5, now() + $6::bigint * interval '1 millisecond')
-               RETURNING id)
-             SELECT s.app_role FROM logged, cupel.settings() s",
+            "SELECT s.app_role FROM cupel.log_access($1, $2, $3, $4, $5, $6, $7) logged,
+               cupel.settings() s WHERE logged IS NOT NULL",
         )
         .bind(actor)
         .bind(reason)
         .bind(ticket)
+        .bind(approver)
         .bind(grant.access().as_str())
         .bind(orgs)
         .bind(i64::from(millis))

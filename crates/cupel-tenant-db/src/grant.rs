@@ -34,6 +34,7 @@ pub struct AdminGrant<State = Ready> {
     actor: String,
     reason: String,
     ticket: Option<String>,
+    approver: Option<String>,
     access: Access,
     state: State,
 }
@@ -87,6 +88,7 @@ impl AdminGrant<WantsOrgs> {
             actor: actor.to_owned(),
             reason: reason.to_owned(),
             ticket: None,
+            approver: None,
             access,
             state: WantsOrgs(()),
         }
@@ -104,9 +106,9 @@ impl AdminGrant<WantsOrgs> {
     }
 
     fn reaching(self, reach: Reach) -> AdminGrant<Ready> {
-        let Self { actor, reason, ticket, access, .. } = self;
+        let Self { actor, reason, ticket, approver, access, .. } = self;
         let state = Ready { reach, expires: Instant::now() + DEFAULT_TIME };
-        AdminGrant { actor, reason, ticket, access, state }
+        AdminGrant { actor, reason, ticket, approver, access, state }
     }
 }
 
@@ -131,9 +133,9 @@ impl AdminGrant<Ready> {
         self.state.expires
     }
 
-    /// What the access log is told: actor, reason, ticket.
-    pub(crate) fn texts(&self) -> (&str, &str, Option<&str>) {
-        (&self.actor, &self.reason, self.ticket.as_deref())
+    /// What the access log is told: actor, reason, ticket, approver.
+    pub(crate) fn texts(&self) -> (&str, &str, Option<&str>, Option<&str>) {
+        (&self.actor, &self.reason, self.ticket.as_deref(), self.approver.as_deref())
     }
 
     /// Refuses a grant that the access log could not make sense of, or whose time is over.
@@ -141,6 +143,14 @@ impl AdminGrant<Ready> {
         let refuse = |rule| Err(Error::InvalidGrant { rule });
         if Actor::new(&self.actor).is_err() {
             return refuse("the actor is 1 to 128 printable ASCII bytes");
+        }
+        if let Some(approver) = &self.approver {
+            if Actor::new(approver).is_err() {
+                return refuse("the approver is 1 to 128 printable ASCII bytes");
+            }
+            if *approver == self.actor {
+                return refuse("the approver is somebody else than the actor");
+            }
         }
         let words = [Some(&self.reason), self.ticket.as_ref()];
         for text in words.into_iter().flatten() {
@@ -161,6 +171,11 @@ impl<State> AdminGrant<State> {
     pub fn ticket(self, ticket: &str) -> Self {
         Self { ticket: Some(ticket.to_owned()), ..self }
     }
+
+    /// Who else has agreed to this access.
+    pub fn approved_by(self, approver: &str) -> Self {
+        Self { approver: Some(approver.to_owned()), ..self }
+    }
 }
 
 const DEFAULT_TIME: Duration = Duration::from_secs(15 * 60);
@@ -178,6 +193,12 @@ mod tests {
         assert!(grant("alice", "report").check().is_ok());
         for (actor, reason) in [("", "report"), ("alice", " "), ("alice", "a\nb")] {
             assert!(matches!(grant(actor, reason).check(), Err(Error::InvalidGrant { .. })));
+        }
+        let seconded =
+            |approver| AdminGrant::read_only("alice", "report").approved_by(approver).all_orgs();
+        assert!(seconded("bob").check().is_ok());
+        for approver in ["", "alice", "b\nb"] {
+            assert!(matches!(seconded(approver).check(), Err(Error::InvalidGrant { .. })));
         }
         let none = AdminGrant::read_only("alice", "report").orgs([]);
         assert!(matches!(none.check(), Err(Error::InvalidGrant { .. })));

@@ -46,13 +46,14 @@
 //! # What this crate does not do
 //!
 //! It makes no tables, writes no queries and hides none of SQL. It does not decide who may act for an
-//! organization. The context is a setting of the transaction, so code that sends statements of its own
-//! to the connection, such as a second `SET LOCAL`, can still change it.
+//! organization. In the plain context, which is the default, SQL that sets the organization itself is
+//! believed: [`ContextMode`] says what each context holds off.
 //!
 //! # Crate features
 //!
 //! None.
 
+mod access_log;
 mod admin;
 mod apply;
 mod audit;
@@ -81,7 +82,9 @@ mod states;
 mod tx;
 mod watched;
 
+pub use access_log::AccessLog;
 pub use admin::AdminTx;
+pub use audit::{Audit, AuditReport};
 pub use builder::TenantDbBuilder;
 pub use context::{ColumnType, ContextMode};
 pub use db::TenantDb;

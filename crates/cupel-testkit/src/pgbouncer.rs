@@ -1,4 +1,5 @@
 use std::ffi::OsString;
+use std::path::Path;
 use std::path::PathBuf;
 
 use nix::unistd::geteuid;
@@ -32,8 +33,12 @@ use crate::wait;
 /// ```
 #[derive(Debug)]
 pub struct PgBouncer {
+    program: PathBuf,
+    server: Url,
+    backends: u16,
     port: u16,
-    running: Running,
+    /// `None` only while it is restarted.
+    running: Option<Running>,
 }
 
 impl PgBouncer {
@@ -56,15 +61,38 @@ impl PgBouncer {
             });
         };
         let server = postgres::parse(postgres.url())?;
-        wait::start_again(|| Self::start(&program, &server, backends)).await
+        let (port, running) = wait::start_again(|| async {
+            let port = wait::free_port()?;
+            Ok((port, Self::start(&program, &server, backends, port).await?))
+        })
+        .await?;
+        Ok(Self { program, server, backends, port, running: Some(running) })
     }
 
-    async fn start(program: &PathBuf, server: &Url, backends: u16) -> Result<Self, Error> {
+    /// Ends it, with all that its clients were doing, and starts it on the same port.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong with it.
+    pub async fn restart(&mut self) -> Result<(), Error> {
+        if let Some(running) = self.running.take() {
+            running.stop().await?;
+        }
+        let start = || Self::start(&self.program, &self.server, self.backends, self.port);
+        self.running = Some(wait::start_again(start).await?);
+        Ok(())
+    }
+
+    async fn start(
+        program: &Path,
+        server: &Url,
+        backends: u16,
+        port: u16,
+    ) -> Result<Running, Error> {
         let mut folder = Folder::create()?;
         if geteuid().is_root() {
             folder = folder.owned_by(postgres::unprivileged()?)?;
         }
-        let port = wait::free_port()?;
         let (user, password) = (server.username(), server.password().unwrap_or_default());
         let users = folder.write("users", &format!("\"{user}\" \"{password}\"\n"))?;
         // Roles log in with their own passwords, which the server keeps as SCRAM secrets: a client's
@@ -82,13 +110,13 @@ impl PgBouncer {
         );
         let configuration = folder.write("pgbouncer.ini", &configuration)?;
         let command: [OsString; 2] = [program.into(), configuration.into()];
-        let running = Running::Local(vec![Supervised::spawn(folder, "INT", command)?]);
+        let running = Running::Local(vec![Supervised::spawn(folder, "TERM", command)?]);
         wait::until_ready(Service::Postgres, &running, || async {
             wait::connect("127.0.0.1", port).await?;
             Ok(())
         })
         .await?;
-        Ok(Self { port, running })
+        Ok(running)
     }
 
     /// Returns the URL of the same database and role through the pooler.
@@ -114,6 +142,9 @@ impl PgBouncer {
     ///
     /// [`Error::Machine`] if the operating system does not say how it ended.
     pub async fn stop(self) -> Result<(), Error> {
-        self.running.stop().await
+        match self.running {
+            Some(running) => running.stop().await,
+            None => Ok(()),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod access_log;
 mod completions;
 mod doctor;
 mod lifecycle;
@@ -34,6 +35,7 @@ pub(crate) async fn run(args: Args) -> Ended {
         Command::Suspend { org } => lifecycle::suspend(&config, &org, format).await,
         Command::Resume { org } => lifecycle::resume(&config, &org, format).await,
         Command::Offboard { org, yes } => lifecycle::offboard(&config, &org, yes, format).await,
+        Command::AccessLog { head } => access_log::run(&config, head.as_deref(), format).await,
         Command::List => list::run(&config, format).await,
         Command::Render { org, tier, guards } => render::run(&config, org, tier, guards),
         Command::Doctor => doctor::run(&config, format).await,
@@ -52,13 +54,17 @@ fn configuration(path: &Path) -> Result<Config, cupel_isolation::Error> {
 /// Connects every configured layer, and tells progress while it is used.
 async fn connect(config: &Config) -> Result<(Isolation, Progress), cupel_isolation::Error> {
     let progress = Progress::start();
+    let isolation = Isolation::connect(&despite_findings(config)).await?;
+    Ok((isolation.observed_by(progress.observer()), progress))
+}
+
+/// Whoever looks for a leak, or suspends an organization because of one, must get in.
+fn despite_findings(config: &Config) -> Config {
     let mut config = config.clone();
     if let Some(database) = &mut config.database {
-        // Whoever looks for a leak, or suspends an organization because of one, must get in.
         database.allow_critical_findings = Some(true);
     }
-    let isolation = Isolation::connect(&config).await?;
-    Ok((isolation.observed_by(progress.observer()), progress))
+    config
 }
 
 /// Prints JSON, indented, as the only thing on standard output.

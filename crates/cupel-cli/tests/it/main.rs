@@ -202,3 +202,29 @@ fn every_shell_gets_completions() -> TestResult {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_access_log_is_checked_from_end_to_end() -> TestResult {
+    let (config, owner) = config_of(&["database"]).await?;
+    let place = Place::new(&config)?;
+    assert_eq!(place.run(&["migrate"])?.0, Some(0));
+    for command in [&["onboard", "acme-corp"][..], &["offboard", "acme-corp", "--yes"]] {
+        assert_eq!(place.run(command)?.0, Some(0));
+    }
+    let (code, log) = place.json(&["access-log"])?;
+    assert_eq!((code, &log["whole"], &log["broken"]), (Some(0), &true.into(), &Value::Null));
+    let head = log["head"].as_str().ok_or("no head")?.to_owned();
+    let (code, text, _) = place.run(&["access-log", "--head", &head])?;
+    assert_eq!(code, Some(0));
+    assert!(text.contains("each following the one before") && text.contains("is in it"), "{text}");
+    sqlx::raw_sql(
+        "ALTER TABLE cupel.access_log DISABLE TRIGGER keep;
+         DELETE FROM cupel.access_log WHERE id = (SELECT max(id) FROM cupel.access_log)",
+    )
+    .execute(&owner)
+    .await?;
+    let (code, text, _) = place.run(&["access-log", "--head", &head])?;
+    assert_eq!(code, Some(1));
+    assert!(text.contains("is not in it"), "{text}");
+    Ok(())
+}

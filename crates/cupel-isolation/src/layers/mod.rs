@@ -136,3 +136,14 @@ fn refuse_what_is_not_compiled(config: &Config) -> Result<(), Error> {
 fn connecting(layer: LayerName, kind: LayerErrorKind, source: impl Into<BoxError>) -> Error {
     Error::Layer(LayerError::new(layer, "connecting", kind, source))
 }
+
+/// A layer's own error while it is asked for what only it has.
+#[cfg(feature = "database")]
+pub(crate) fn doing(
+    layer: LayerName,
+    action: &'static str,
+    kind: LayerErrorKind,
+    source: impl Into<BoxError>,
+) -> Error {
+    Error::Layer(LayerError::new(layer, action, kind, source))
+}

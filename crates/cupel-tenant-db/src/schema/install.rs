@@ -22,19 +22,7 @@ CREATE TABLE IF NOT EXISTS cupel.organizations (
     CHECK (state IN ('onboarding', 'active', 'suspended', 'offboarding', 'erased')),
   created timestamptz NOT NULL DEFAULT now()
 );
-CREATE TABLE IF NOT EXISTS cupel.access_log (
-  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  login name NOT NULL DEFAULT session_user,
-  actor text NOT NULL,
-  reason text NOT NULL,
-  ticket text,
-  access text NOT NULL CHECK (access IN ('read only', 'read write')),
-  orgs text[],
-  expires timestamptz NOT NULL
-);
-COMMENT ON COLUMN cupel.access_log.orgs IS 'the organizations that were named; NULL for all';
-CREATE TABLE IF NOT EXISTS cupel.tenant_tables (
+{access_log}CREATE TABLE IF NOT EXISTS cupel.tenant_tables (
   schema_name name NOT NULL,
   table_name name NOT NULL,
   kind text NOT NULL CHECK (kind IN ('global', 'org', 'shared', 'workspace')),
@@ -86,6 +74,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA cupel FROM PUBLIC;
         kind = column_type.as_str(),
         mode = mode.as_str(),
         context = super::context(mode, column_type, strict),
+        access_log = super::ACCESS_LOG,
         app = literal(app),
         admin = admin.map_or_else(|| "NULL".to_owned(), literal),
     )

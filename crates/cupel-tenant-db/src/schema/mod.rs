@@ -1,11 +1,13 @@
 //! Which tables belong to organizations, and the SQL that keeps them apart.
 
+mod access_log;
 mod context;
 mod install;
 mod policies;
 mod roles;
 mod table;
 
+pub(crate) use access_log::ACCESS_LOG;
 pub(crate) use context::{GUARD, context};
 pub(crate) use install::{Declared, hardening, install};
 pub(crate) use policies::{isolate, policies_of};

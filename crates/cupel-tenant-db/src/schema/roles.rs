@@ -91,7 +91,9 @@ GRANT SELECT ON cupel.tenant_tables TO {role};
     if purpose == Purpose::Admin {
         sql += &format!(
             "GRANT SELECT, INSERT, UPDATE, DELETE ON cupel.organizations TO {role};
-GRANT SELECT, INSERT ON cupel.access_log TO {role};
+GRANT SELECT ON cupel.access_log TO {role};
+GRANT EXECUTE ON FUNCTION cupel.access_digest(cupel.access_log), cupel.log_access(text, text, text,
+  text, text, text[], bigint) TO {role};
 GRANT {app} TO {role};
 ",
             app = ident(app),

@@ -1,12 +1,14 @@
 //! The database layer against a real PostgreSQL.
 
 mod admin;
+mod audit;
 mod bad_input;
 mod bed;
 mod cancel;
 mod context;
 mod guards;
 mod handler;
+mod history;
 mod isolation;
 mod lifecycle;
 mod migration;

@@ -1,0 +1,271 @@
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+
+use super::{Oid, Relation};
+use crate::audit::expr::{ContextFunction, Reader, Surroundings};
+
+/// A function outside the system's schemas.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct Function {
+    pub(crate) oid: Oid,
+    /// With its schema, as the server writes it out.
+    pub(crate) name: String,
+    /// With its arguments, as ALTER FUNCTION takes it.
+    pub(crate) signature: String,
+    /// With its arguments, as findings name it.
+    pub(crate) object: String,
+    pub(crate) schema: String,
+    pub(crate) owner: Oid,
+    pub(crate) language: String,
+    pub(crate) definer: bool,
+    pub(crate) volatility: String,
+    pub(crate) leakproof: bool,
+    pub(crate) arguments: i32,
+    /// Its own `search_path`, if it sets one.
+    pub(crate) search_path: Option<String>,
+    /// The schemas on that path in which the application may create.
+    pub(crate) open_path: bool,
+    pub(crate) body: String,
+    pub(crate) of_extension: bool,
+    /// Whether only a trigger can call it.
+    pub(crate) of_triggers: bool,
+    /// Whether the application can call it by itself.
+    pub(crate) callable: bool,
+    /// Relations that a parsed body depends on.
+    pub(crate) depends: Vec<Oid>,
+    /// What the body touches, and with whose rights: `None` is whoever calls.
+    #[sqlx(skip)]
+    pub(crate) touches: HashSet<(Option<Oid>, Oid)>,
+    /// Whether it runs a statement that is put together as it runs.
+    #[sqlx(skip)]
+    pub(crate) dynamic: bool,
+    /// Whether it reads the context.
+    #[sqlx(skip)]
+    pub(crate) reads_context: bool,
+}
+
+/// A trigger that somebody made.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct Trigger {
+    pub(crate) relation: Oid,
+    pub(crate) name: String,
+    pub(crate) function: Oid,
+}
+
+pub(super) async fn read(
+    conn: &mut PgConnection,
+    acting: &[Oid],
+) -> Result<HashMap<Oid, Function>, sqlx::Error> {
+    let rows: Vec<Function> = sqlx::query_as(
+        "SELECT p.oid::int8, n.nspname || '.' || p.proname AS name, n.nspname::text AS schema,
+           p.oid::regprocedure::text AS signature,
+           n.nspname || '.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' AS object,
+           p.proowner::int8 AS owner, l.lanname::text AS language, p.prosecdef AS definer,
+           p.provolatile::text AS volatility, p.proleakproof AS leakproof, p.pronargs::int4 AS arguments,
+           s.path AS search_path,
+           EXISTS (SELECT FROM unnest(string_to_array(s.path, ',')) e(name)
+             JOIN pg_catalog.pg_namespace m ON m.nspname = btrim(e.name, ' \"')
+             WHERE EXISTS (SELECT FROM unnest($1::int8[]::oid[]) r(role)
+               WHERE has_schema_privilege(r.role, m.oid, 'CREATE'))) AS open_path,
+           CASE WHEN p.prosqlbody IS NULL THEN p.prosrc ELSE pg_get_function_sqlbody(p.oid) END AS body,
+           e.objid IS NOT NULL AS of_extension,
+           p.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype) AS of_triggers,
+           EXISTS (SELECT FROM unnest($1::int8[]::oid[]) r(role)
+             WHERE has_function_privilege(r.role, p.oid, 'EXECUTE')
+               AND has_schema_privilege(r.role, n.oid, 'USAGE')) AS callable,
+           ARRAY(SELECT DISTINCT d.refobjid::int8 FROM pg_catalog.pg_depend d
+             WHERE p.prosqlbody IS NOT NULL AND d.classid = 'pg_catalog.pg_proc'::regclass
+               AND d.objid = p.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass) AS depends
+         FROM pg_catalog.pg_proc p
+         JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+         JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+         LEFT JOIN pg_catalog.pg_depend e ON e.classid = 'pg_catalog.pg_proc'::regclass
+           AND e.objid = p.oid AND e.deptype = 'e'
+         LEFT JOIN LATERAL (SELECT substr(c, 13) AS path FROM unnest(p.proconfig) c
+           WHERE c LIKE 'search_path=%') s ON true
+         WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
+           AND n.nspname NOT LIKE 'pg\\_temp\\_%' AND p.prokind IN ('f', 'p')
+         ORDER BY p.oid",
+    )
+    .bind(acting)
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|it| (it.oid, it)).collect())
+}
+
+pub(super) async fn triggers(conn: &mut PgConnection) -> Result<Vec<Trigger>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT t.tgrelid::int8 AS relation, t.tgname::text AS name, t.tgfoid::int8 AS function
+         FROM pg_catalog.pg_trigger t
+         WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D' ORDER BY 1, 2",
+    )
+    .fetch_all(conn)
+    .await
+}
+
+impl Function {
+    /// What it comes to, if it is one expression, or evidently no more than the context.
+    pub(super) fn comes_to(&self, reader: Reader<'_>) -> Option<ContextFunction> {
+        if self.arguments > 0 || !matches!(self.language.as_str(), "sql" | "plpgsql") {
+            return None;
+        }
+        let expression = self.expression();
+        if let Some(found) = expression.and_then(|text| reader.context_function(&text)) {
+            return Some(found);
+        }
+        // More than one expression: it must ask for the context, and for nothing else.
+        let words = words(&self.body);
+        let has = |word: &str| words.iter().any(|it| it == word);
+        let asks = reader.0.contexts.iter().any(|it| self.body.contains(it.as_str()));
+        let evident = self.language == "plpgsql"
+            && asks
+            && !["coalesce", "from", "execute", "perform", "else", "exception"]
+                .iter()
+                .any(|it| has(it));
+        evident.then_some(ContextFunction::Context)
+    }
+
+    /// The expression that is all of the body.
+    fn expression(&self) -> Option<String> {
+        let mut text = without_comments(&self.body).trim().trim_end_matches(';').trim().to_owned();
+        for (start, end) in [("BEGIN ATOMIC", "END"), ("BEGIN", "END")] {
+            if let Some(inner) = between(&text, start, end) {
+                text = inner.trim().trim_end_matches(';').trim().to_owned();
+                break;
+            }
+        }
+        for verb in ["SELECT ", "SELECT\n", "SELECT(", "RETURN ", "RETURN(", "RETURN\n"] {
+            if text.get(..verb.len()).is_some_and(|it| it.eq_ignore_ascii_case(verb)) {
+                let kept = verb.len() - usize::from(verb.ends_with('('));
+                return text.get(kept..).map(|it| without_alias(it.trim()).to_owned());
+            }
+        }
+        None
+    }
+
+    /// Whether nobody can read what it does: it is not SQL.
+    pub(crate) fn is_opaque(&self) -> bool {
+        !matches!(self.language.as_str(), "sql" | "plpgsql")
+    }
+}
+
+/// A select list of one may name its column.
+fn without_alias(text: &str) -> &str {
+    match text.rfind(" AS ") {
+        Some(at) if text.get(at + 4..).is_some_and(|name| !name.contains([')', '\''])) => {
+            text.get(..at).unwrap_or(text)
+        }
+        _ => text,
+    }
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let head = text.get(..start.len())?;
+    let tail = text.get(text.len().checked_sub(end.len())?..)?;
+    (head.eq_ignore_ascii_case(start) && tail.eq_ignore_ascii_case(end))
+        .then(|| text.get(start.len()..text.len() - end.len()))
+        .flatten()
+}
+
+/// The words of a body in lower case, without its comments.
+fn words(body: &str) -> HashSet<String> {
+    without_comments(body)
+        .split(|it: char| !(it.is_alphanumeric() || it == '_' || it == '$'))
+        .filter(|it| !it.is_empty())
+        .map(str::to_lowercase)
+        .collect()
+}
+
+fn without_comments(body: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = body;
+    while let Some(at) = rest.find("/*") {
+        kept.push_str(rest.get(..at).unwrap_or_default());
+        rest = rest.get(at..).and_then(|it| it.split_once("*/")).map_or("", |it| it.1);
+        kept.push(' ');
+    }
+    kept.push_str(rest);
+    kept.lines()
+        .map(|line| line.split_once("--").map_or(line, |it| it.0))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Says what each function touches. A body that is text is searched for the names of tables and views:
+/// a name that stands in it by chance counts as touched.
+pub(super) fn resolve(
+    functions: &mut HashMap<Oid, Function>,
+    relations: &HashMap<Oid, Relation>,
+    reads: &HashMap<Oid, Vec<Oid>>,
+    known: &Surroundings,
+) {
+    let mut by_name: HashMap<String, Vec<Oid>> = HashMap::new();
+    for relation in relations.values().filter(|it| it.is_of_orgs() || reads.contains_key(&it.oid)) {
+        by_name.entry(relation.name.to_lowercase()).or_default().push(relation.oid);
+    }
+    let mut callees: HashMap<String, Vec<Oid>> = HashMap::new();
+    for function in functions.values() {
+        let last = function.name.rsplit('.').next().unwrap_or_default();
+        callees.entry(last.to_lowercase()).or_default().push(function.oid);
+    }
+    let context: Vec<String> = known
+        .functions
+        .keys()
+        .filter_map(|it| it.rsplit('.').next())
+        .map(str::to_lowercase)
+        .collect();
+    let mut calls: HashMap<Oid, Vec<Oid>> = HashMap::new();
+    for function in functions.values_mut() {
+        if function.is_opaque() {
+            continue;
+        }
+        let words = words(&function.body);
+        function.dynamic = function.language == "plpgsql" && words.contains("execute");
+        function.reads_context =
+            known.contexts.iter().any(|it| function.body.contains(it.as_str()))
+                || context.iter().any(|it| words.contains(it));
+        let named = words.iter().filter_map(|it| by_name.get(it)).flatten();
+        let touched: HashSet<Oid> = if function.depends.is_empty() {
+            named.copied().collect()
+        } else {
+            function.depends.iter().copied().filter(|it| relations.contains_key(it)).collect()
+        };
+        let owner = function.definer.then_some(function.owner);
+        function.touches = touched.into_iter().map(|it| (owner, it)).collect();
+        let called = words.iter().filter_map(|it| callees.get(it)).flatten();
+        calls.insert(function.oid, called.copied().filter(|it| *it != function.oid).collect());
+    }
+    spread(functions, &calls);
+}
+
+/// Hands what a callee touches to its callers, until nothing is new.
+fn spread(functions: &mut HashMap<Oid, Function>, calls: &HashMap<Oid, Vec<Oid>>) {
+    loop {
+        let mut more: Vec<(Oid, HashSet<(Option<Oid>, Oid)>, bool)> = Vec::new();
+        for (caller, callees) in calls {
+            let Some(function) = functions.get(caller) else { continue };
+            let owner = function.definer.then_some(function.owner);
+            let called = callees.iter().filter_map(|it| functions.get(it));
+            let mut dynamic = function.dynamic;
+            let mut touched = HashSet::new();
+            for callee in called {
+                dynamic |= callee.dynamic && !callee.definer;
+                let seen = callee.touches.iter().map(|(by, what)| (by.or(owner), *what));
+                touched.extend(seen.filter(|it| !function.touches.contains(it)));
+            }
+            if !touched.is_empty() || dynamic != function.dynamic {
+                more.push((*caller, touched, dynamic));
+            }
+        }
+        if more.is_empty() {
+            return;
+        }
+        for (caller, touched, dynamic) in more {
+            if let Some(function) = functions.get_mut(&caller) {
+                function.touches.extend(touched);
+                function.dynamic = dynamic;
+            }
+        }
+    }
+}

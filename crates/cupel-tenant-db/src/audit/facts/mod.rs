@@ -1,0 +1,185 @@
+//! What the catalogs say, read with a fixed number of queries however many tables there are.
+
+mod functions;
+mod keys;
+mod policies;
+mod relations;
+mod roles;
+mod server;
+
+use std::collections::{HashMap, HashSet};
+
+pub(crate) use functions::{Function, Trigger};
+pub(crate) use keys::{ForeignKey, UniqueKey};
+pub(crate) use policies::Policy;
+pub(crate) use relations::{Belongs, Kind, Relation, Rewrite, Right};
+pub(crate) use roles::{Role, Roles, quoted};
+pub(crate) use server::{Declaration, Makes, Server};
+use sqlx::PgConnection;
+
+use super::Question;
+use super::expr::{ContextFunction, Reader, Surroundings};
+
+/// An object identifier of the server.
+pub(crate) type Oid = i64;
+
+/// Everything that the rules ask about.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) server: Server,
+    pub(crate) declaration: Declaration,
+    pub(crate) roles: Roles,
+    pub(crate) relations: HashMap<Oid, Relation>,
+    /// In the order of their names.
+    pub(crate) order: Vec<Oid>,
+    pub(crate) policies: HashMap<Oid, Vec<Policy>>,
+    pub(crate) foreign_keys: Vec<ForeignKey>,
+    pub(crate) unique_keys: Vec<UniqueKey>,
+    pub(crate) functions: HashMap<Oid, Function>,
+    pub(crate) triggers: Vec<Trigger>,
+    /// From a child or partition to its parents.
+    pub(crate) parents: HashMap<Oid, Vec<Oid>>,
+    /// From a view to what its query reads.
+    pub(crate) reads: HashMap<Oid, Vec<Oid>>,
+    /// Which rights each role has on each relation that it can name.
+    pub(crate) rights: HashMap<(Oid, Oid), u32>,
+    pub(crate) rewrites: Vec<Rewrite>,
+    /// The owner of each schema.
+    pub(crate) schemas: HashMap<String, Oid>,
+    pub(crate) makes: Makes,
+    pub(crate) surroundings: Surroundings,
+    pub(crate) tenant_column: String,
+}
+
+impl Facts {
+    /// Reads them over one connection, in the transaction that it is in.
+    pub(crate) async fn read(
+        conn: &mut PgConnection,
+        question: &Question,
+    ) -> Result<Option<Self>, sqlx::Error> {
+        let server = server::read(conn, &question.context).await?;
+        let Some(roles) = roles::read(conn, &question.app_role, &server).await? else {
+            return Ok(None);
+        };
+        let declaration = server::declaration(conn, question).await?;
+        let list = relations::read(conn, &question.tenant_column).await?;
+        let order = list.iter().map(|it| it.oid).collect();
+        let mut relations: HashMap<Oid, Relation> =
+            list.into_iter().map(|it| (it.oid, it)).collect();
+        let parents = relations::parents(conn).await?;
+        let foreign_keys = keys::foreign(conn, roles.acting(), &server).await?;
+        let unique_keys = keys::unique(conn, roles.acting(), &question.tenant_column).await?;
+        relations::classify(&mut relations, &declaration, &foreign_keys, &parents);
+        let mut functions = functions::read(conn, roles.acting()).await?;
+        let triggers = functions::triggers(conn).await?;
+        let mut policies = policies::read(conn).await?;
+        let surroundings = surroundings(question, &declaration, &functions);
+        policies::judge(&mut policies, &surroundings);
+        let reads = relations::reads(conn).await?;
+        let principals = principals(&roles, &relations, &functions);
+        let rights =
+            relations::rights(conn, &principals, server.version, &question.tenant_column).await?;
+        let rewrites = relations::rewrites(conn).await?;
+        let schemas = server::schemas(conn).await?;
+        let makes = server::makes(conn, roles.acting()).await?;
+        functions::resolve(&mut functions, &relations, &reads, &surroundings);
+        Ok(Some(Self {
+            server,
+            declaration,
+            roles,
+            relations,
+            order,
+            policies,
+            foreign_keys,
+            unique_keys,
+            functions,
+            triggers,
+            parents,
+            reads,
+            rights,
+            rewrites,
+            schemas,
+            makes,
+            surroundings,
+            tenant_column: question.tenant_column.clone(),
+        }))
+    }
+
+    /// The relations, in the order of their names.
+    pub(crate) fn relations(&self) -> impl Iterator<Item = &Relation> {
+        self.order.iter().filter_map(|oid| self.relations.get(oid))
+    }
+
+    /// The tables whose rows are an organization's.
+    pub(crate) fn tenant_tables(&self) -> impl Iterator<Item = &Relation> {
+        self.relations().filter(|it| it.is_of_orgs())
+    }
+
+    /// Whether `role` has one of the rights on the relation and can name it.
+    pub(crate) fn may(&self, role: Oid, relation: Oid, rights: &[Right]) -> bool {
+        self.roles.is_superuser(role)
+            || self
+                .rights
+                .get(&(role, relation))
+                .is_some_and(|bits| rights.iter().any(|it| bits & it.bit() != 0))
+    }
+
+    /// Whether the application can use one of the rights on the relation, by itself.
+    pub(crate) fn app_may(&self, relation: Oid, rights: &[Right]) -> bool {
+        self.roles.acting().iter().any(|role| {
+            self.may(*role, relation, rights) && self.may(*role, relation, &[Right::Usage])
+        })
+    }
+}
+
+/// Everybody whose rights statements of the application can run with.
+fn principals(
+    roles: &Roles,
+    relations: &HashMap<Oid, Relation>,
+    functions: &HashMap<Oid, Function>,
+) -> Vec<Oid> {
+    let mut all: HashSet<Oid> = roles.acting().iter().copied().collect();
+    all.extend(
+        relations.values().filter(|it| it.kind != Kind::Table || it.has_rules).map(|it| it.owner),
+    );
+    all.extend(functions.values().filter(|it| it.definer).map(|it| it.owner));
+    let mut all: Vec<Oid> = all.into_iter().filter(|it| !roles.is_superuser(*it)).collect();
+    all.sort_unstable();
+    all
+}
+
+/// Finds which functions give the organization of the context. Those that call others come after them.
+fn surroundings(
+    question: &Question,
+    declaration: &Declaration,
+    functions: &HashMap<Oid, Function>,
+) -> Surroundings {
+    let mut known = Surroundings {
+        tenant_column: question.tenant_column.clone(),
+        contexts: vec![question.context.clone()],
+        functions: HashMap::new(),
+    };
+    if declaration.is_sealed() {
+        for name in ["cupel.current_org_id", "cupel.current_workspace_id"] {
+            let what = if name.ends_with("org_id") {
+                ContextFunction::Context
+            } else {
+                ContextFunction::OtherSetting
+            };
+            known.functions.insert(name.to_owned(), what);
+        }
+    }
+    for _ in 0..3 {
+        let mut found = Vec::new();
+        for function in functions.values().filter(|it| !known.functions.contains_key(&it.name)) {
+            if let Some(what) = function.comes_to(Reader(&known)) {
+                found.push((function.name.clone(), what));
+            }
+        }
+        if found.is_empty() {
+            break;
+        }
+        known.functions.extend(found);
+    }
+    known
+}

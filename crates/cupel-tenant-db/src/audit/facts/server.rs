@@ -1,0 +1,126 @@
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+
+use super::super::Question;
+use super::Oid;
+
+/// What the server is.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct Server {
+    /// As 150018.
+    pub(crate) version: i32,
+    /// As the server writes it.
+    pub(crate) text: String,
+    pub(crate) database_owner: Oid,
+    /// What the context is in a session that set none.
+    pub(crate) preset: Option<String>,
+    pub(crate) wal_level: String,
+}
+
+pub(super) async fn read(conn: &mut PgConnection, context: &str) -> Result<Server, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT current_setting('server_version_num')::int4 AS version,
+           current_setting('server_version') AS text,
+           d.datdba::int8 AS database_owner, nullif(current_setting($1, true), '') AS preset,
+           current_setting('wal_level') AS wal_level
+         FROM pg_catalog.pg_database d WHERE d.datname = current_database()",
+    )
+    .bind(context)
+    .fetch_one(conn)
+    .await
+}
+
+/// What the application can make in the database.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub(crate) struct Makes {
+    /// Tables, functions: in a schema that is there, or in one of its own.
+    pub(crate) objects: bool,
+    /// Temporary tables.
+    pub(crate) temporary: bool,
+}
+
+pub(super) async fn makes(conn: &mut PgConnection, acting: &[Oid]) -> Result<Makes, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT coalesce(bool_or(has_database_privilege(r.role, current_database(), 'CREATE')
+             OR EXISTS (SELECT FROM pg_catalog.pg_namespace n
+               WHERE n.nspname NOT LIKE 'pg\\_%' AND has_schema_privilege(r.role, n.oid, 'CREATE'))), false)
+             AS objects,
+           coalesce(bool_or(has_database_privilege(r.role, current_database(), 'TEMPORARY')), false)
+             AS temporary
+         FROM unnest($1::int8[]::oid[]) r(role)",
+    )
+    .bind(acting)
+    .fetch_one(conn)
+    .await
+}
+
+/// Who owns each schema.
+pub(super) async fn schemas(conn: &mut PgConnection) -> Result<HashMap<String, Oid>, sqlx::Error> {
+    let rows: Vec<(String, Oid)> =
+        sqlx::query_as("SELECT nspname::text, nspowner::int8 FROM pg_catalog.pg_namespace")
+            .fetch_all(conn)
+            .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// What was said of the tables, by a migration of ours or by whoever asks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Declaration {
+    /// Whether the schema `cupel` is there and can be read.
+    pub(crate) is_ours: bool,
+    /// How transactions name their organization: plain, sealed or register.
+    pub(crate) mode: Option<String>,
+    /// By schema and name: the kind, and the policies that the migration made.
+    pub(crate) tables: HashMap<(String, String), (String, String)>,
+    /// Tables that are the same for everybody.
+    pub(crate) shared: HashSet<(String, String)>,
+}
+
+impl Declaration {
+    /// Whether the context is not a plain setting.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.mode.as_deref().is_some_and(|mode| mode != "plain")
+    }
+}
+
+pub(super) async fn declaration(
+    conn: &mut PgConnection,
+    question: &Question,
+) -> Result<Declaration, sqlx::Error> {
+    let mut declaration = Declaration::default();
+    for name in &question.shared {
+        let (schema, table) = name.split_once('.').unwrap_or(("public", name));
+        declaration.shared.insert((schema.to_owned(), table.to_owned()));
+    }
+    let readable: bool = sqlx::query_scalar(
+        "SELECT coalesce(bool_and(has_schema_privilege(n.oid, 'USAGE')
+             AND has_table_privilege(c.oid, 'SELECT')
+             AND coalesce(has_function_privilege(to_regprocedure('cupel.settings()'), 'EXECUTE'), false)),
+           false)
+         FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid
+         WHERE n.nspname = 'cupel' AND c.relname = 'tenant_tables'",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    if !readable {
+        return Ok(declaration);
+    }
+    declaration.is_ours = true;
+    declaration.mode = sqlx::query_scalar("SELECT context FROM cupel.settings()")
+        .fetch_optional(&mut *conn)
+        .await?;
+    let tables: Vec<(String, String, String, String)> = sqlx::query_as(
+        "SELECT schema_name::text, table_name::text, kind, policies FROM cupel.tenant_tables",
+    )
+    .fetch_all(conn)
+    .await?;
+    for (schema, table, kind, policies) in tables {
+        if kind == "global" {
+            declaration.shared.insert((schema, table));
+        } else {
+            declaration.tables.insert((schema, table), (kind, policies));
+        }
+    }
+    Ok(declaration)
+}

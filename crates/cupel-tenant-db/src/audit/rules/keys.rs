@@ -1,0 +1,151 @@
+//! Keys that the server checks across organizations, whatever row security says.
+
+use cupel_tenant::Severity;
+
+use super::{Place, Rule, steps, words};
+use crate::audit::confine::Act;
+use crate::audit::expr::Class;
+use crate::audit::facts::{Facts, ForeignKey, Relation, Right, UniqueKey, quoted};
+
+static REFERS_ACROSS: Rule = Rule {
+    id: "K1",
+    severity: Severity::High,
+    phase: 6,
+    problem: "a foreign key lets one organization refer to another's row",
+    allows: "an organization to learn which ids exist elsewhere, and to hold their deletion up",
+};
+
+static SPANS: Rule = Rule {
+    id: "K2",
+    severity: Severity::High,
+    phase: 6,
+    problem: "a unique or exclusion key spans organizations",
+    allows: "an organization to learn which values exist elsewhere, and to take them",
+};
+
+pub(super) fn find(facts: &Facts) -> Vec<Place> {
+    let mut places = Vec::new();
+    for key in &facts.foreign_keys {
+        let tables = (facts.relations.get(&key.from), facts.relations.get(&key.to));
+        let (Some(from), Some(to)) = tables else { continue };
+        if to.is_of_orgs() && to.has_tenant_column && !carries(key, &facts.tenant_column) {
+            places.extend(refers_across(facts, key, from, to));
+        }
+    }
+    for key in facts.unique_keys.iter().filter(|it| (it.unique || it.exclusion) && !it.carries) {
+        let table = facts.relations.get(&key.relation);
+        if let Some(table) = table.filter(|it| it.is_of_orgs() && it.has_tenant_column) {
+            places.extend(spans(facts, key, table));
+        }
+    }
+    places
+}
+
+/// Whether the tenant column refers to the tenant column.
+fn carries(key: &ForeignKey, column: &str) -> bool {
+    key.columns.iter().zip(&key.to_columns).any(|(here, there)| here == column && there == column)
+}
+
+/// Whether the application can store rows of its own in the table.
+fn stores(facts: &Facts, table: &Relation) -> bool {
+    if !table.is_of_orgs() {
+        return facts.app_may(table.oid, &[Right::Insert, Right::Update]);
+    }
+    facts.roles.acting().iter().filter(|it| facts.may(**it, table.oid, &[Right::Usage])).any(
+        |role| {
+            facts.acts(*role, table, &[]).iter().any(|(act, hold)| {
+                matches!(act, Act::Insert | Act::UpdateNew) && hold.class > Class::Never
+            }) || facts.may(*role, table.oid, &[Right::Insert, Right::Update])
+                && [Act::Insert, Act::UpdateNew]
+                    .iter()
+                    .any(|act| facts.hold(*role, table, *act).class > Class::Never)
+        },
+    )
+}
+
+fn refers_across(facts: &Facts, key: &ForeignKey, from: &Relation, to: &Relation) -> Option<Place> {
+    let columns = |tenant: bool, names: &[String]| {
+        let tenant = tenant.then(|| quoted(&facts.tenant_column));
+        tenant.into_iter().chain(names.iter().map(|it| quoted(it))).collect::<Vec<_>>().join(", ")
+    };
+    let drop = format!("ALTER TABLE {} DROP CONSTRAINT {}", from.quoted, quoted(&key.name));
+    let actions =
+        format!("{}{}", action("DELETE", &key.on_delete), action("UPDATE", &key.on_update));
+    let add = format!(
+        "ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {} ({}){actions}",
+        from.quoted,
+        columns(true, &key.columns),
+        to.quoted,
+        columns(true, &key.to_columns),
+    );
+    let others: Vec<&String> =
+        key.to_columns.iter().filter(|it| **it != facts.tenant_column).collect();
+    let target = facts.unique_keys.iter().any(|it| {
+        it.relation == to.oid
+            && it.unique
+            && it.carries
+            && !it.partial
+            && it.columns.len() == others.len() + 1
+            && others.iter().all(|name| it.columns.contains(&quoted(name)))
+    });
+    let unique =
+        format!("ALTER TABLE {} ADD UNIQUE ({})", to.quoted, columns(true, &key.to_columns));
+    let fix = match (from.has_tenant_column, target) {
+        (true, true) => steps([drop, add]),
+        (true, false) => steps([unique, drop, add]),
+        (false, _) => words(format!("give {} a tenant column; {add}", from.quoted)),
+    };
+    let place = REFERS_ACROSS.at(format!("{}.{}", from.object(), key.name), fix);
+    if !key.writable || !stores(facts, from) {
+        return Some(place.as_bad_as(Severity::Low).noting("the application cannot write it"));
+    }
+    // The owner of the row referred to deletes or changes rows of whoever refers to it.
+    let reaches_back = matches!(key.on_delete.as_str(), "c" | "n" | "d")
+        && facts.app_may(to.oid, &[Right::Delete])
+        || matches!(key.on_update.as_str(), "c" | "n" | "d")
+            && facts.app_may(to.oid, &[Right::Update]);
+    Some(if reaches_back {
+        place
+            .as_bad_as(Severity::Critical)
+            .noting("deleting or changing it reaches the rows that refer to it")
+    } else {
+        place
+    })
+}
+
+fn action(event: &str, code: &str) -> String {
+    let action = match code {
+        "c" => "CASCADE",
+        "n" => "SET NULL",
+        "d" => "SET DEFAULT",
+        "r" => "RESTRICT",
+        _ => return String::new(),
+    };
+    format!(" ON {event} {action}")
+}
+
+fn spans(facts: &Facts, key: &UniqueKey, table: &Relation) -> Option<Place> {
+    let list = std::iter::once(quoted(&facts.tenant_column))
+        .chain(key.columns.iter().cloned())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let is_referred_to = facts.foreign_keys.iter().any(|it| it.to == table.oid);
+    let plain = key.unique && !key.partial && !key.columns.is_empty() && !key.mentions;
+    let fix = if plain && key.constraint && !is_referred_to {
+        let kind = if key.primary { "PRIMARY KEY" } else { "UNIQUE" };
+        steps([
+            format!("ALTER TABLE {} DROP CONSTRAINT {}", table.quoted, quoted(&key.name)),
+            format!("ALTER TABLE {} ADD {kind} ({list})", table.quoted),
+        ])
+    } else {
+        words(format!("make {} the first column of {}", facts.tenant_column, key.name))
+    };
+    let place = SPANS.at(format!("{}.{}", table.object(), key.name), fix);
+    Some(if key.mentions {
+        place.as_bad_as(Severity::Medium).noting("the tenant column is only part of an expression")
+    } else if !(key.insertable || key.updatable) || !stores(facts, table) {
+        place.as_bad_as(Severity::Low).noting("the application cannot write it")
+    } else {
+        place
+    })
+}

@@ -1,0 +1,52 @@
+//! Triggers: code that runs when rows are written, by whoever writes them.
+
+use cupel_tenant::Severity;
+
+use super::{Place, Rule, words};
+use crate::audit::expr::Class;
+use crate::audit::facts::{Facts, Right};
+
+static OWN_CODE: Rule = Rule {
+    id: "S4",
+    severity: Severity::Critical,
+    phase: 3,
+    problem: "a trigger runs a function that the application's role owns, or can become the owner of",
+    allows: "its code to run in other organizations' statements, and to keep what it sees",
+};
+
+static BORROWED: Rule = Rule {
+    id: "S9",
+    severity: Severity::Medium,
+    phase: 3,
+    problem: "a trigger touches a tenant table with the rights of its function's owner",
+    allows: "rows of others to be written, if its code does not hold to the organization",
+};
+
+pub(super) fn find(facts: &Facts) -> Vec<Place> {
+    let mut places = Vec::new();
+    for trigger in &facts.triggers {
+        let on = facts.relations.get(&trigger.relation).filter(|it| it.schema != "cupel");
+        let (Some(on), Some(function)) = (on, facts.functions.get(&trigger.function)) else {
+            continue;
+        };
+        let object = || format!("{}.{}", on.object(), trigger.name);
+        if on.is_of_orgs() && facts.roles.app_reaches(function.owner) {
+            let fix = words(format!(
+                "ALTER FUNCTION {} OWNER TO a role that the application cannot become",
+                function.signature
+            ));
+            let place = OWN_CODE.at(object(), fix).noting(function.object.as_str());
+            let severity = if facts.makes.objects { Severity::Critical } else { Severity::Medium };
+            places.push(place.as_bad_as(severity));
+        }
+        let fires = facts.app_may(on.oid, &[Right::Insert, Right::Update, Right::Delete]);
+        if fires && facts.reaches(function).is_some_and(|it| it > Class::Isolates) {
+            let fix = words(format!(
+                "ALTER FUNCTION {} SECURITY INVOKER, or look at what it does",
+                function.signature
+            ));
+            places.push(BORROWED.at(object(), fix).noting(function.object.as_str()));
+        }
+    }
+    places
+}

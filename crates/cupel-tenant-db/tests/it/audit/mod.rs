@@ -1,0 +1,9 @@
+//! The auditor against schemas that break each rule, and against near misses.
+
+mod code;
+mod many;
+mod policies;
+mod powers;
+mod random;
+mod stage;
+mod tables;
