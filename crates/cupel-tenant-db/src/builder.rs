@@ -141,7 +141,8 @@ impl TenantDbBuilder {
         let db = TenantDb::new(Inner {
             pool: pool(app, "app", self.max_connections),
             admin: admin.map(|options| pool(options, "admin", ADMIN_CONNECTIONS)),
-            replica: replica.map(|options| pool(options, "replica", self.max_connections)),
+            replica: replica
+                .map(|options| (pool(options, "replica", self.max_connections), States::new())),
             column_type: facts.column_type,
             endpoint,
             states: States::new(),

@@ -1,7 +1,8 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
-use cupel_tenant::{OrgId, OrgState, TenantScope};
+use cupel_tenant::TenantScope;
 
 use crate::context::Context;
 use crate::lease::Lease;
@@ -22,7 +23,8 @@ pub struct TenantDb(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) pool: Pool,
     pub(crate) admin: Option<Pool>,
-    pub(crate) replica: Option<Pool>,
+    /// Its pool, and what it says of organizations: it may be behind the primary.
+    pub(crate) replica: Option<(Pool, States)>,
     pub(crate) column_type: ColumnType,
     pub(crate) endpoint: String,
     pub(crate) states: States,
@@ -97,9 +99,9 @@ impl TenantDb {
     ///
     /// [`Error::NoReplica`], or as [`begin`](Self::begin).
     pub async fn begin_on_replica(&self, scope: &TenantScope) -> Result<TenantTx, Error> {
-        let replica = self.0.replica.as_ref().ok_or(Error::NoReplica)?;
+        let (pool, states) = self.0.replica.as_ref().ok_or(Error::NoReplica)?;
         let scope = Arc::new(scope.clone());
-        self.begin_on(replica, scope, TxOptions::new().read_only()).await
+        self.begin_on(pool, states, scope, TxOptions::new().read_only()).await
     }
 
     pub(crate) async fn begin_shared(
@@ -107,55 +109,31 @@ impl TenantDb {
         scope: Arc<TenantScope>,
         options: TxOptions,
     ) -> Result<TenantTx, Error> {
-        self.begin_on(&self.0.pool, scope, options).await
+        self.begin_on(&self.0.pool, &self.0.states, scope, options).await
     }
 
     async fn begin_on(
         &self,
         pool: &Pool,
+        states: &States,
         scope: Arc<TenantScope>,
         options: TxOptions,
     ) -> Result<TenantTx, Error> {
         self.0.column_type.check(&scope)?;
-        let ask = !self.is_believed(scope.org_id());
-        let (lease, state) = Lease::open(pool, self.0.behind_pooler, |backend| {
+        let (asked, ask) = (Instant::now(), !states.is_believed(scope.org_id()));
+        let (lease, answer) = Lease::open(pool, self.0.behind_pooler, |backend| {
             self.0.context.opening(&scope, options, self.place(backend), ask)
         })
         .await?;
-        match self.let_in(scope.org_id(), ask, state) {
-            Ok(()) => Ok(TenantTx::new(lease, scope)),
-            Err(refused) => {
-                lease.rollback().await?;
-                Err(refused)
-            }
+        if ask && let Err(refused) = states.hear(scope.org_id(), asked, answer.as_deref()) {
+            lease.rollback().await?;
+            return Err(refused);
         }
+        Ok(TenantTx::new(lease, scope))
     }
 
-    /// Whether it need not be asked again that the organization may be let in.
-    pub(crate) fn is_believed(&self, org: &OrgId) -> bool {
-        self.0.states.is_believed(org)
-    }
-
-    /// Lets an organization in or refuses it, by what the registry answered if it was asked: belief lasts
-    /// from the answer on, and no longer for being used.
-    ///
-    /// Whether an unknown organization is let in is the question of whoever keeps the registry.
-    pub(crate) fn let_in(
-        &self,
-        org: &OrgId,
-        asked: bool,
-        state: Option<String>,
-    ) -> Result<(), Error> {
-        match state.map(|text| text.parse()) {
-            _ if !asked => Ok(()),
-            None | Some(Ok(OrgState::Onboarding | OrgState::Active)) => {
-                self.0.states.believe(org);
-                Ok(())
-            }
-            Some(state) => {
-                Err(state.map_or(Error::NotMigrated, |state| Error::OrgRefused { state }))
-            }
-        }
+    pub(crate) fn states(&self) -> &States {
+        &self.0.states
     }
 
     /// Returns the registry of organizations, which is kept over the admin path; `None` without one.

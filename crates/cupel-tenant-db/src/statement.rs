@@ -1,5 +1,7 @@
 //! Single statements through a scope, outside a transaction.
 
+use std::time::Instant;
+
 use async_stream::try_stream;
 use cupel_tenant::TenantScope;
 use futures::future::BoxFuture;
@@ -145,11 +147,13 @@ impl TenantDb {
         let mut spare = self.pool().max();
         loop {
             let mut session = self.pool().lend_bound(&bound).await?;
+            let asked = Instant::now();
             match self.bind(&mut session, &bound, scope).await {
                 Err(error) if is_disconnect(&error) && spare > 0 => spare -= 1,
                 Err(error) => return Err(Error::statement("binding a session")(error)),
-                Ok((asked, state)) => {
-                    self.let_in(scope.org_id(), asked, state)?;
+                Ok(None) => return Ok(session),
+                Ok(Some(answer)) => {
+                    self.states().hear(scope.org_id(), asked, answer.as_deref())?;
                     return Ok(session);
                 }
             }
@@ -157,14 +161,14 @@ impl TenantDb {
     }
 
     /// Binds the session, and asks for the state of the organization; neither where it is not needed.
-    /// Returns whether it asked, and the answer.
+    /// Returns the answer, if it asked.
     async fn bind(
         &self,
         session: &mut Session,
         bound: &Bound,
         scope: &TenantScope,
-    ) -> Result<(bool, Option<String>), sqlx::Error> {
-        let ask = !self.is_believed(scope.org_id());
+    ) -> Result<Option<Option<String>>, sqlx::Error> {
+        let ask = !self.states().is_believed(scope.org_id());
         let mut statements = Vec::new();
         if !session.is_bound_to(bound) {
             // Whatever happens on the way, it is bound to nobody that we know of.
@@ -179,13 +183,12 @@ impl TenantDb {
             if session.may_be_dead() {
                 sqlx::Connection::ping(session.connection()).await?;
             }
-            return Ok((false, None));
+            return Ok(None);
         }
         let statements = AssertSqlSafe(statements.join("; "));
         let rows = session.connection().fetch_all(statements).await?;
         session.set_bound(Some((bound.clone(), self.context().binds_for())));
         // The state is the last that was asked for.
-        let state = rows.last().filter(|_| ask).map(|row| row.try_get(0)).transpose()?;
-        Ok((ask, state.flatten()))
+        rows.last().filter(|_| ask).map(|row| row.try_get(0)).transpose()
     }
 }

@@ -31,11 +31,24 @@ CREATE TABLE IF NOT EXISTS cupel.organizations (
   PRIMARY KEY (schema_name, table_name)
 );
 
+CREATE TABLE IF NOT EXISTS cupel.refusals (
+  one boolean PRIMARY KEY DEFAULT true CHECK (one),
+  count bigint NOT NULL DEFAULT 0
+);
+INSERT INTO cupel.refusals DEFAULT VALUES ON CONFLICT DO NOTHING;
+COMMENT ON TABLE cupel.refusals IS 'how often an organization was refused: while it stays, who was let in may be let in again';
+CREATE OR REPLACE FUNCTION cupel.count_refusal() RETURNS trigger
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  AS $$ BEGIN UPDATE cupel.refusals SET count = count + 1; RETURN NULL; END $$;
+CREATE OR REPLACE TRIGGER count_refusal AFTER INSERT OR UPDATE OF state ON cupel.organizations
+  FOR EACH ROW WHEN (NEW.state NOT IN ('onboarding', 'active'))
+  EXECUTE FUNCTION cupel.count_refusal();
 CREATE OR REPLACE FUNCTION cupel.org_state() RETURNS text
   LANGUAGE plpgsql STABLE SECURITY DEFINER
   AS $$ BEGIN
-    RETURN (SELECT o.state FROM cupel.organizations o WHERE o.org_id OPERATOR(pg_catalog.=)
-      (cupel.current_org_id()::text COLLATE "C"));
+    RETURN (SELECT pg_catalog.concat((SELECT o.state FROM cupel.organizations o
+        WHERE o.org_id OPERATOR(pg_catalog.=) (cupel.current_org_id()::text COLLATE "C")),
+      '@', r.count) FROM cupel.refusals r);
   END $$;
 CREATE OR REPLACE FUNCTION cupel.session_is_clean() RETURNS boolean
   LANGUAGE plpgsql STABLE

@@ -46,22 +46,25 @@ fn carries(key: &ForeignKey, column: &str) -> bool {
     key.columns.iter().zip(&key.to_columns).any(|(here, there)| here == column && there == column)
 }
 
-/// Whether the application can store rows of its own in the table.
-fn stores(facts: &Facts, table: &Relation) -> bool {
+/// Whether the application can do one of the acts to some row of the table.
+fn can(facts: &Facts, table: &Relation, acts: &[Act]) -> bool {
     if !table.is_of_orgs() {
-        return facts.app_may(table.oid, &[Right::Insert, Right::Update]);
+        let rights: Vec<Right> = acts.iter().map(|it| it.right()).collect();
+        return facts.app_may(table.oid, &rights);
     }
-    facts.roles.acting().iter().filter(|it| facts.may(**it, table.oid, &[Right::Usage])).any(
-        |role| {
-            facts.acts(*role, table, &[]).iter().any(|(act, hold)| {
-                matches!(act, Act::Insert | Act::UpdateNew) && hold.class > Class::Never
-            }) || facts.may(*role, table.oid, &[Right::Insert, Right::Update])
-                && [Act::Insert, Act::UpdateNew]
-                    .iter()
-                    .any(|act| facts.hold(*role, table, *act).class > Class::Never)
-        },
-    )
+    let possible = |role: i64, act: Act| facts.hold(role, table, act).class > Class::Never;
+    facts.roles.acting().iter().filter(|it| facts.may(**it, table.oid, &[Right::Usage])).any(|role| {
+        acts.iter().filter(|act| facts.may(*role, table.oid, &[act.right()])).any(|act| match act {
+            Act::UpdateNew | Act::UpdateOld => {
+                possible(*role, Act::UpdateOld) && possible(*role, Act::UpdateNew)
+            }
+            act => possible(*role, *act),
+        })
+    })
 }
+
+/// Storing rows, of whoever's organization.
+const STORES: [Act; 2] = [Act::Insert, Act::UpdateNew];
 
 fn refers_across(facts: &Facts, key: &ForeignKey, from: &Relation, to: &Relation) -> Option<Place> {
     let columns = |tenant: bool, names: &[String]| {
@@ -96,14 +99,14 @@ fn refers_across(facts: &Facts, key: &ForeignKey, from: &Relation, to: &Relation
         (false, _) => words(format!("give {} a tenant column; {add}", from.quoted)),
     };
     let place = REFERS_ACROSS.at(format!("{}.{}", from.object(), key.name), fix);
-    if !key.writable || !stores(facts, from) {
+    if !key.writable || !can(facts, from, &STORES) {
         return Some(place.as_bad_as(Severity::Low).noting("the application cannot write it"));
     }
     // The owner of the row referred to deletes or changes rows of whoever refers to it.
     let reaches_back = matches!(key.on_delete.as_str(), "c" | "n" | "d")
-        && facts.app_may(to.oid, &[Right::Delete])
+        && can(facts, to, &[Act::Delete])
         || matches!(key.on_update.as_str(), "c" | "n" | "d")
-            && facts.app_may(to.oid, &[Right::Update]);
+            && can(facts, to, &[Act::UpdateNew]);
     Some(if reaches_back {
         place
             .as_bad_as(Severity::Critical)
@@ -143,7 +146,7 @@ fn spans(facts: &Facts, key: &UniqueKey, table: &Relation) -> Option<Place> {
     let place = SPANS.at(format!("{}.{}", table.object(), key.name), fix);
     Some(if key.mentions {
         place.as_bad_as(Severity::Medium).noting("the tenant column is only part of an expression")
-    } else if !(key.insertable || key.updatable) || !stores(facts, table) {
+    } else if !(key.insertable || key.updatable) || !can(facts, table, &STORES) {
         place.as_bad_as(Severity::Low).noting("the application cannot write it")
     } else {
         place
