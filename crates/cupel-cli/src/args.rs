@@ -6,10 +6,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use cupel_isolation::{OrgId, Tier};
 
+use crate::commands::AuditArgs;
+
 /// Keeps the organizations of a multi-tenant service apart in PostgreSQL, Redis, Temporal, Kubernetes
 /// and KMS, and proves it by attacking.
 ///
-/// Exit code 0: held, or done. 1: a leak, or a control that failed. 2: usage, an interruption, or a
+/// Exit code 0: held, or done. 1: a leak, a finding, or a control that failed. 2: usage, an interruption, or a
 /// server that does not answer.
 #[derive(Debug, Parser)]
 #[command(name = "cupel", version, max_term_width = 100)]
@@ -25,20 +27,47 @@ pub(crate) struct Args {
     )]
     pub(crate) config: PathBuf,
 
-    /// Text for readers, or JSON on standard output and nothing else there.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    /// Text for readers, or JSON on standard output and nothing else there. The others are for `audit`.
+    #[arg(long, global = true, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
 
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
+/// How a command prints what it found: all formats of all commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum ReportFormat {
     /// For readers.
     Text,
     /// For programs.
     Json,
+    /// For code scanning: SARIF 2.1.0. Only `audit`.
+    Sarif,
+    /// For test reports of a CI: JUnit XML. Only `audit`.
+    Junit,
+    /// For a browser: one page that needs nothing but itself. Only `audit`.
+    Html,
+}
+
+/// The formats that every command has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+impl ReportFormat {
+    /// Returns the format, if every command has it.
+    pub(crate) fn common(self) -> Result<Format, &'static str> {
+        match self {
+            Self::Text => Ok(Format::Text),
+            Self::Json => Ok(Format::Json),
+            Self::Sarif | Self::Junit | Self::Html => Err(
+                "only `cupel audit` prints sarif, junit and html; this command has text and json",
+            ),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,6 +93,21 @@ pub(crate) enum Command {
         #[arg(long)]
         print: bool,
     },
+
+    /// Read a PostgreSQL database for what lets one organization reach another, with a fix for each.
+    ///
+    /// Works on any database from PostgreSQL 15 on, whether cupel made its policies or somebody else. It reads
+    /// the catalogs in one transaction that writes nothing, looks at no rows and runs no code of the
+    /// database.
+    ///
+    /// Findings are critical (an organization reads or writes rows of another now), high (it can learn what
+    /// exists elsewhere, or is one step from its rows), medium (a second mistake would break isolation), low
+    /// (isolation holds, and would hold better) or info.
+    ///
+    /// Exit code 0: nothing of the severity of --deny or worse. 1: a finding. 2: usage, an unknown role, or
+    /// a server that does not answer.
+    #[command(after_long_help = EXAMPLES)]
+    Audit(Box<AuditArgs>),
 
     /// Make an organization usable in every configured layer. Run it again after a crash.
     ///
@@ -140,3 +184,23 @@ pub(crate) enum Command {
         shell: Shell,
     },
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  What cupel.toml configures:
+    cupel audit
+
+  Somebody else's database, with other names:
+    cupel audit --database-url postgres://me@db.example/shop?sslmode=verify-full \\
+      --app-role shop_app --tenant-column tenant_id --context app.tenant \\
+      --shared countries,currencies
+
+  A migration that puts right what was found. Read it, then run it:
+    cupel audit --fix > 0007_isolation.sql
+
+  In CI, beginning with a database that is not clean yet:
+    cupel audit --write-baseline audit.json
+    cupel audit --baseline audit.json --deny warn --format sarif > audit.sarif
+
+  A page to send to somebody:
+    cupel audit --format html > audit.html";

@@ -7,7 +7,7 @@ use cupel_isolation::report;
 
 /// Isolation held, or the work is done.
 pub(crate) const HELD: u8 = 0;
-/// A leak, or a control that failed.
+/// A leak, a finding, or a control that failed.
 pub(crate) const LEAKED: u8 = 1;
 /// The command was not understood or interrupted, or a server did not answer or refused.
 pub(crate) const UNUSABLE: u8 = 2;

@@ -14,8 +14,7 @@ use crate::{Config, Error, layers};
 pub async fn verify(config: &Config, head: Option<&str>) -> Result<AccessLog, Error> {
     let database = layers::database::connect(config).await?;
     let database = database.ok_or(Error::NotConfigured { layer: LayerName::Database })?;
-    database
-        .verify_access_log(head)
-        .await
-        .map_err(|error| layers::doing(LayerName::Database, "checking the access log", error.kind(), error))
+    database.verify_access_log(head).await.map_err(|error| {
+        layers::doing(LayerName::Database, "checking the access log", error.kind(), error)
+    })
 }

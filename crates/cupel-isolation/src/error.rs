@@ -58,6 +58,22 @@ pub enum Error {
     )]
     NoRegistry,
 
+    /// The server of an audit has no role of that name.
+    #[error("the server has no role {role:?}; name the role that the application connects as")]
+    NoSuchRole {
+        /// The name that was asked for.
+        role: String,
+    },
+
+    /// No table of the audited database has the column, so that nothing could be found.
+    #[error(
+        "no table has a column {column:?}, so nothing could be found; name the column that says which organization a row is of"
+    )]
+    NoTenantTables {
+        /// The column that was asked for.
+        column: String,
+    },
+
     /// The organization was never onboarded.
     #[error("organization {org} is unknown: onboard it first")]
     Unknown {

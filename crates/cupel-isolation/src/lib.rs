@@ -41,6 +41,10 @@
 //!   version of `k8s-openapi` by a feature of that crate, as `v1_35`.
 //! - `keys`: AWS KMS or a local keyring, through `cupel-kms`.
 
+#[cfg(feature = "database")]
+pub mod access_log;
+#[cfg(feature = "database")]
+pub mod audit;
 mod builder;
 mod canaries;
 mod config;
@@ -50,8 +54,6 @@ mod error;
 mod isolation;
 mod layers;
 mod lifecycle;
-#[cfg(feature = "database")]
-pub mod access_log;
 #[cfg(feature = "database")]
 pub mod migrate;
 mod progress;
@@ -72,7 +74,7 @@ pub use cupel_rediskey as cache;
 pub use cupel_tenant::{
     Actor, Attempt, Control, Erased, Finding, Health, InvalidActor, InvalidOrgId,
     InvalidWorkspaceId, IsolationLayer, LayerError, LayerErrorKind, LayerName, OrgId, OrgPair,
-    OrgRecord, OrgSpec, OrgState, Outcome, Registry, TenantScope, Tier, WorkspaceId,
+    OrgRecord, OrgSpec, OrgState, Outcome, Registry, Severity, TenantScope, Tier, WorkspaceId,
 };
 #[cfg(feature = "database")]
 pub use cupel_tenant_db as database;

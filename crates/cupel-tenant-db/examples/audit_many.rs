@@ -43,7 +43,10 @@ fn peak() -> Option<u64> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let count: usize = std::env::args().nth(1).map_or(Ok(10_000), |it| it.parse())?;
-    let url = match std::env::args().nth(2) { Some(url) => url, None => Postgres::shared().await?.database().await? };
+    let url = match std::env::args().nth(2) {
+        Some(url) => url,
+        None => Postgres::shared().await?.database().await?,
+    };
     let mut conn = PgConnection::connect(&url).await?;
     let role = "DO $$ BEGIN CREATE ROLE audit_many; EXCEPTION WHEN duplicate_object THEN END $$";
     sqlx::raw_sql(role).execute(&mut conn).await?;

@@ -103,7 +103,7 @@ impl TenantDbBuilder {
     /// [`Error::NotMigrated`], [`Error::ContextMismatch`] and [`Error::NoSealKey`]; [`Error::Unsafe`] if the audit has critical findings.
     pub async fn connect(self) -> Result<TenantDb, Error> {
         let mut app = connect_options(&self.url, "app", self.allow_plaintext)?;
-        let admin = self
+        let mut admin = self
             .admin_url
             .as_deref()
             .map(|url| connect_options(url, "admin", self.allow_plaintext))
@@ -128,6 +128,7 @@ impl TenantDbBuilder {
         if facts.mode != ContextMode::Plain {
             // The statement that opens a transaction holds the seal.
             app = app.disable_statement_logging();
+            admin = admin.map(ConnectOptions::disable_statement_logging);
             replica = replica.map(ConnectOptions::disable_statement_logging);
         }
         if let Some(replica) = &replica {

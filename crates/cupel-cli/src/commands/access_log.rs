@@ -33,7 +33,8 @@ fn text(log: &AccessLog) -> String {
     match log.holds_head {
         Some(true) => text += "the head that was given is in it: nothing was taken off the end\n",
         Some(false) => {
-            text += "the head that was given is not in it: rows were taken off the end or changed\n";
+            text +=
+                "the head that was given is not in it: rows were taken off the end or changed\n";
         }
         None => {}
     }

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod access_log;
+mod audit;
 mod completions;
 mod doctor;
 mod lifecycle;
@@ -13,6 +14,7 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
+pub(crate) use audit::AuditArgs;
 use cupel_isolation::{Config, Isolation};
 
 use crate::args::{Args, Command, Format};
@@ -23,22 +25,26 @@ pub(crate) type Ended = Result<ExitCode, Box<dyn Error>>;
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> Ended {
-    let format = args.format;
     if let Command::Completions { shell } = args.command {
         return Ok(completions::run(shell));
     }
+    let format = args.format.common();
     let config = configuration(&args.config)?;
     match args.command {
-        Command::Prove => prove::run(&config, format).await,
-        Command::Migrate { print } => migrate::run(&config, print, format).await,
-        Command::Onboard { org, tier } => lifecycle::onboard(&config, org, tier, format).await,
-        Command::Suspend { org } => lifecycle::suspend(&config, &org, format).await,
-        Command::Resume { org } => lifecycle::resume(&config, &org, format).await,
-        Command::Offboard { org, yes } => lifecycle::offboard(&config, &org, yes, format).await,
-        Command::AccessLog { head } => access_log::run(&config, head.as_deref(), format).await,
-        Command::List => list::run(&config, format).await,
-        Command::Render { org, tier, guards } => render::run(&config, org, tier, guards),
-        Command::Doctor => doctor::run(&config, format).await,
+        Command::Audit(audit) => audit::run(&config, &audit, args.format).await,
+        Command::Prove => prove::run(&config, format?).await,
+        Command::Migrate { print } => migrate::run(&config, print, format?).await,
+        Command::Onboard { org, tier } => lifecycle::onboard(&config, org, tier, format?).await,
+        Command::Suspend { org } => lifecycle::suspend(&config, &org, format?).await,
+        Command::Resume { org } => lifecycle::resume(&config, &org, format?).await,
+        Command::Offboard { org, yes } => lifecycle::offboard(&config, &org, yes, format?).await,
+        Command::AccessLog { head } => access_log::run(&config, head.as_deref(), format?).await,
+        Command::List => list::run(&config, format?).await,
+        Command::Render { org, tier, guards } => {
+            format?;
+            render::run(&config, org, tier, guards)
+        }
+        Command::Doctor => doctor::run(&config, format?).await,
         Command::Completions { shell } => Ok(completions::run(shell)),
     }
 }

@@ -1,5 +1,6 @@
 //! The command as its users run it: what it prints, and how it exits.
 
+mod audit;
 mod interruption;
 
 use std::error::Error;
@@ -10,7 +11,8 @@ use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-type TestResult = Result<(), Box<dyn Error>>;
+type Outcome<T> = Result<T, Box<dyn Error>>;
+type TestResult = Outcome<()>;
 
 /// A folder to run in, with a `cupel.toml`.
 struct Place {
@@ -24,10 +26,19 @@ impl Place {
         Ok(Self { folder })
     }
 
+    /// A folder without one.
+    fn empty() -> Outcome<Self> {
+        Ok(Self { folder: tempfile::tempdir()? })
+    }
+
     /// Runs `cupel` here; returns the exit code, standard output and standard error.
     fn run(&self, args: &[&str]) -> Result<(Option<i32>, String, String), Box<dyn Error>> {
         let mut command = Command::new(binary());
-        let output = command.current_dir(self.folder.path()).args(args).output()?;
+        let output = command
+            .current_dir(self.folder.path())
+            .env_remove("DATABASE_URL")
+            .args(args)
+            .output()?;
         Ok((
             output.status.code(),
             String::from_utf8(output.stdout)?,

@@ -1,11 +1,15 @@
-//! Proofs, check-ups and the lifecycle as text and as JSON: one place, used by every command.
+//! Proofs, audits, check-ups and the lifecycle as text and as JSON: one place, used by every command.
 
+#[cfg(feature = "database")]
+mod audits;
 mod causes;
 mod checkups;
 mod orgs;
 mod proofs;
 mod table;
 
+#[cfg(feature = "database")]
+pub use audits::{alike, audit_json, audit_text, fix_lines, meaning, visible};
 pub use causes::chain;
 pub use checkups::{checkups_json, checkups_text};
 pub use orgs::{

@@ -84,11 +84,7 @@ impl Facts {
                 && it.roles.iter().any(|of| *of == 0 || self.roles.inherits(role, *of))
         });
         let class = |it: &Policy| {
-            if broken.contains(&it.name.as_str()) {
-                Class::Open
-            } else {
-                act.class(it)
-            }
+            if broken.contains(&it.name.as_str()) { Class::Open } else { act.class(it) }
         };
         let mut floor = Class::Open;
         let mut widest: Option<&Policy> = None;
@@ -125,9 +121,17 @@ impl Facts {
         table: &Relation,
         broken: &[&str],
     ) -> Vec<(Act, Hold<'_>)> {
-        let hold = |act| self.hold_without(role, table, act, broken);
-        let can_update =
-            [Act::UpdateOld, Act::UpdateNew].iter().all(|act| hold(*act).class > Class::Never);
+        let both = [Act::UpdateOld, Act::UpdateNew]
+            .map(|act| self.hold_without(role, table, act, broken).class);
+        let can_update = both.iter().all(|class| *class > Class::Never);
+        let hold = |act: Act| {
+            let mut hold = self.hold_without(role, table, act, broken);
+            // What is open without a context only is no use where the other half asks for one.
+            if act.right() == Right::Update && hold.class == Class::FailOpen {
+                hold.class = both.into_iter().min().unwrap_or(hold.class);
+            }
+            hold
+        };
         let gives = |act| match act {
             Act::Insert if table.has_tenant_column => {
                 self.may(role, table.oid, &[Right::InsertTenant])

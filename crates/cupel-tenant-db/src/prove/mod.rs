@@ -51,6 +51,9 @@ const ATTACKS: &[(&str, Act)] = &[
     ("reach a table that nobody declared", |turn| powers::undeclared(turn).boxed()),
     ("read another workspace's rows", |turn| workspaces::read(turn).boxed()),
     ("write another workspace's rows", |turn| workspaces::write(turn).boxed()),
+    ("delete another workspace's rows", |turn| workspaces::delete(turn).boxed()),
+    ("insert a row for another workspace", |turn| workspaces::insert(turn).boxed()),
+    ("move an own row to another workspace", |turn| workspaces::relocate(turn).boxed()),
     ("change from a workspace what its organization shares", |turn| {
         workspaces::change_shared(turn).boxed()
     }),

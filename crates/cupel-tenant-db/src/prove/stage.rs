@@ -22,6 +22,8 @@ pub(super) struct Stage {
 
 /// The rows that both organizations have, under the same ids.
 pub(super) const COMMON: [u16; 2] = [1, 2];
+/// A row that both organizations have, and share with their workspaces where a table has them.
+pub(super) const SHARED: u16 = 21;
 /// A row that an attack or its control inserts, and that is rolled back.
 pub(super) const FRESH: u16 = 3;
 /// A row that nobody has.
@@ -74,7 +76,7 @@ impl Stage {
     /// Inserts the rows of one organization, as it would; says why if that is not possible.
     async fn seed(&self, table: usize, org: &OrgId) -> Result<Option<String>, Error> {
         let Some(table) = self.tables.get(table) else { return Ok(None) };
-        for n in [COMMON[0], COMMON[1], self.only(org)] {
+        for n in [COMMON[0], COMMON[1], SHARED, self.only(org)] {
             let Some(insert) = self.insert(table, org, n, n) else {
                 return Ok(Some(format!("{} has a column that no value is known for", table.name)));
             };
@@ -158,6 +160,9 @@ impl Stage {
     ) -> Option<String> {
         if column.name == "org_id" {
             return Some(format!("{}::{}", literal(org.as_str()), column.type_name));
+        }
+        if column.name == "workspace_id" && n == SHARED && !column.required {
+            return Some("NULL".to_owned());
         }
         let Some((reference, there)) = self.reference(table, &column.name) else {
             return value(column, n);

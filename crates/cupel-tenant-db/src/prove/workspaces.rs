@@ -1,4 +1,4 @@
-use cupel_tenant::{OrgId, TenantScope, WorkspaceId};
+use cupel_tenant::{Observed, OrgId, TenantScope, WorkspaceId};
 
 use super::stage::{COMMON, FRESH};
 use super::tally::Count;
@@ -46,6 +46,56 @@ pub(super) async fn write(turn: &Turn<'_>) -> Seen {
     .map(|seen| seen.map(|(seen, owner)| (seen.observed("updated"), owner.control("updates"))))
 }
 
+pub(super) async fn delete(turn: &Turn<'_>) -> Seen {
+    both(turn, Count::Affected, |table, condition| {
+        let (name, pair) = (table.name.quoted(), of_the_pair(turn));
+        Some(format!("DELETE FROM {name} WHERE {condition} AND {pair}"))
+    })
+    .await
+    .map(|seen| seen.map(|(seen, owner)| (seen.observed("deleted"), owner.control("deletes"))))
+}
+
+/// As the workspace of its first row the attacker hands that row to another; the control is the victim, who
+/// does so as the whole organization.
+pub(super) async fn relocate(turn: &Turn<'_>) -> Seen {
+    let Some(attacker) = narrowed(turn, turn.attacker, COMMON[0])? else { return Ok(None) };
+    let to = workspace(turn, FRESH);
+    let moved = |table: &Relation| {
+        let to = to.as_ref().filter(|_| table.has_workspaces())?;
+        let kind = &table.columns.iter().find(|it| it.name == "workspace_id")?.type_name;
+        let from = workspace(turn, COMMON[0])?;
+        Some(vec![format!(
+            "UPDATE {} SET workspace_id = '{to}'::{kind} WHERE workspace_id::text = '{from}' AND {}",
+            table.name.quoted(),
+            of_the_pair(turn),
+        )])
+    };
+    let seen = turn.tally(&attacker, Count::Affected, moved).await?;
+    let owner = TenantScope::org(turn.victim.clone());
+    let owner = turn.tally(&owner, Count::Affected, moved).await?;
+    Ok(Some((seen.observed("moved"), owner.control("moves"))))
+}
+
+/// The row is of the attacker's own organization, and of a workspace that it is not in; the control is the
+/// victim in that workspace.
+pub(super) async fn insert(turn: &Turn<'_>) -> Seen {
+    let (Some(attacker), Some(victim)) =
+        (narrowed(turn, turn.attacker, COMMON[0])?, narrowed(turn, turn.victim, FRESH)?)
+    else {
+        return Ok(None);
+    };
+    let row = |org: &OrgId| {
+        let org = org.clone();
+        move |table: &Relation| {
+            let sql = turn.stage.insert(table, &org, FRESH, COMMON[0]);
+            Some(vec![sql.filter(|_| table.has_workspaces())?])
+        }
+    };
+    let seen = turn.tally(&attacker, Count::Affected, row(turn.attacker)).await?;
+    let owner = turn.tally(&victim, Count::Affected, row(turn.victim)).await?;
+    Ok(Some((seen.observed("inserted"), owner.control("inserts"))))
+}
+
 /// Where a guard is missing, the rows of organizations in use are not touched all the same. An id is of an
 /// alphabet that needs no quoting.
 fn of_the_pair(turn: &Turn<'_>) -> String {
@@ -77,10 +127,18 @@ async fn both(
     Ok(Some((seen, owner)))
 }
 
+/// The rows of a table that are shared by the whole organization.
+fn shared_rows(table: &Relation) -> Option<&'static str> {
+    match table.kind {
+        Some(TableKind::Shared) => Some("true"),
+        Some(TableKind::Workspace) => Some("workspace_id IS NULL"),
+        _ => None,
+    }
+}
+
 /// Any workspace will do, also one that has no rows.
 pub(super) async fn change_shared(turn: &Turn<'_>) -> Seen {
-    let shared = |table: &Relation| table.kind == Some(TableKind::Shared);
-    if !turn.stage.tables.iter().any(shared) {
+    if !turn.stage.tables.iter().any(|it| shared_rows(it).is_some()) {
         return Ok(None);
     }
     let workspace: WorkspaceId = match turn.stage.db.column_type() {
@@ -90,21 +148,28 @@ pub(super) async fn change_shared(turn: &Turn<'_>) -> Seen {
     .ok_or(Error::SlugOnUuid { what: "workspaces" })?;
     let whole = |org: &OrgId| TenantScope::org(org.clone());
     let Ok(narrow) = whole(turn.attacker).narrow_to(workspace) else { return Ok(None) };
-    let update = |table: &Relation| {
-        let name = table.name.quoted();
-        shared(table)
-            .then(|| vec![format!("UPDATE {name} SET org_id = org_id WHERE {}", of_the_pair(turn))])
+    let on_shared = |act: &'static str| {
+        move |table: &Relation| {
+            let name = table.name.quoted();
+            let rows = format!("{} AND {}", shared_rows(table)?, of_the_pair(turn));
+            Some(vec![act.replace("{name}", &name).replace("{rows}", &rows)])
+        }
     };
+    let update = on_shared("UPDATE {name} SET org_id = org_id WHERE {rows}");
+    let delete = on_shared("DELETE FROM {name} WHERE {rows}");
     let insert = |table: &Relation| {
         let sql = turn.stage.insert(table, turn.attacker, FRESH, COMMON[0]);
-        sql.filter(|_| shared(table)).map(|sql| vec![sql])
+        sql.filter(|_| table.kind == Some(TableKind::Shared)).map(|sql| vec![sql])
     };
-    let updated = turn.tally(&narrow, Count::Affected, update).await?.observed("updated");
-    let inserted = turn.tally(&narrow, Count::Affected, insert).await?.observed("inserted");
+    let mut observed = turn.tally(&narrow, Count::Affected, update).await?.observed("updated");
+    for (seen, act) in [
+        (turn.tally(&narrow, Count::Affected, insert).await?, "inserted"),
+        (turn.tally(&narrow, Count::Affected, delete).await?, "deleted"),
+    ] {
+        if !matches!(observed, Observed::Reached(_)) {
+            observed = seen.observed(act);
+        }
+    }
     let owner = turn.tally(&whole(turn.victim), Count::Affected, update).await?;
-    let observed = match updated {
-        cupel_tenant::Observed::Reached(_) => updated,
-        _ => inserted,
-    };
     Ok(Some((observed, owner.control("updates"))))
 }

@@ -342,3 +342,48 @@ async fn strict_tells_no_organization_from_no_rows() -> TestResult {
     }
     Ok(())
 }
+
+/// Where log lines go, to be looked at.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().map_err(|_| std::io::ErrorKind::Other)?.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_seal_is_in_a_log_or_an_error() -> TestResult {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for mode in MODES {
+        let bed = two_orgs(mode).await?;
+        let mut tx = bed.db.begin(&scope("acme")).await?;
+        tx.fetch_one(OWN).await?;
+        tx.commit().await?;
+        sqlx::query("SELECT name FROM pipelines").fetch_all(&bed.db.scoped(&scope("acme"))).await?;
+        let grant = AdminGrant::read_only("alice", "look").orgs([org_id("acme")]);
+        bed.db.admin(&grant).await?.rollback().await?;
+        // A key that the database does not know: what it answers goes to the caller.
+        let other = TenantDb::builder(&bed.app_url).seal_key(seal_key("k9")).connect().await?;
+        let refused = format!("{:?}", other.begin(&scope("acme")).await.err());
+        assert!(!refused.contains("v1."), "{refused}");
+    }
+    let log = log.0.lock().map_err(|_| "poisoned")?;
+    let log = String::from_utf8_lossy(&log);
+    // The plain context's statements are logged, so the log is one that would hold a seal.
+    assert!(log.contains("SET LOCAL app.current_org_id"), "nothing was logged");
+    assert!(!log.contains("v1.k"), "a seal was logged");
+    Ok(())
+}

@@ -11,8 +11,8 @@ async fn every_attack_is_blocked_and_every_control_holds() -> TestResult {
     let attempts = bed.prove().await?;
     assert_isolated(&attempts);
     let names: BTreeSet<_> = attempts.iter().map(|it| it.attack).collect();
-    assert_eq!(names.len(), 24, "{names:#?}");
-    assert_eq!(attempts.len(), 48);
+    assert_eq!(names.len(), 27, "{names:#?}");
+    assert_eq!(attempts.len(), 54);
     for attempt in &attempts {
         assert!(!attempt.evidence.is_empty() && attempt.evidence.len() < 90, "{attempt:?}");
         assert!(!attempt.control.evidence().is_empty());
@@ -54,7 +54,7 @@ async fn a_uuid_database_is_proven_with_canaries() -> TestResult {
     for org in [pair.first(), pair.second()] {
         let erasure = db.erase(org).await?;
         assert!(erasure.is_complete());
-        assert_eq!(erasure.items().iter().map(|it| it.count).sum::<u64>(), 6);
+        assert_eq!(erasure.items().iter().map(|it| it.count).sum::<u64>(), 8);
     }
     Ok(())
 }
@@ -72,6 +72,6 @@ async fn a_proof_changes_nothing_but_its_own_rows() -> TestResult {
         bed.number("SELECT count(*) FROM pipelines WHERE id = 'mine' AND name = org_id").await?;
     assert_eq!((before, after), (3, 3));
     let others = bed.number("SELECT count(*) FROM pipelines WHERE id <> 'mine'").await?;
-    assert_eq!(others, 6);
+    assert_eq!(others, 8);
     Ok(())
 }

@@ -50,7 +50,7 @@ async fn erasing_takes_every_row_and_no_other_organization_s() -> TestResult {
     let erasure = bed.db.erase(&org_id("acme")).await?;
     assert!(erasure.is_complete());
     assert_eq!(erasure.items().len(), 5);
-    assert!(erasure.items().iter().all(|it| it.count == 3), "{erasure:?}");
+    assert!(erasure.items().iter().all(|it| it.count == 4), "{erasure:?}");
     for table in [
         "SELECT count(*) FROM pipelines",
         "SELECT count(*) FROM pipeline_runs",
@@ -58,7 +58,7 @@ async fn erasing_takes_every_row_and_no_other_organization_s() -> TestResult {
         "SELECT count(*) FROM component_libraries",
         "SELECT count(*) FROM data_products",
     ] {
-        assert_eq!(bed.number(table).await?, 3, "{table}");
+        assert_eq!(bed.number(table).await?, 4, "{table}");
     }
     let again = bed.db.erase(&org_id("acme")).await?;
     assert!(again.is_complete() && again.items().is_empty());

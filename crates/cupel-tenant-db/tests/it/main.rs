@@ -12,6 +12,7 @@ mod history;
 mod isolation;
 mod lifecycle;
 mod migration;
+mod mutation;
 mod pooler;
 mod replica;
 mod sessions;

@@ -4,32 +4,33 @@
 mod judge;
 mod lex;
 mod parse;
+mod value;
 
 pub(crate) use judge::{Class, ContextFunction, Reader, Surroundings};
 
 /// An expression, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expr {
-    And(Vec<Expr>),
+    And(Vec<Self>),
     /// `left = ANY (right)`, and `IN` of a sub-select.
-    Any(Box<Expr>, Box<Expr>),
-    Array(Vec<Expr>),
+    Any(Box<Self>, Box<Self>),
+    Array(Vec<Self>),
     Bool(bool),
-    Call(String, Vec<Expr>),
+    Call(String, Vec<Self>),
     /// To a type that keeps the whole value, or to one that may not.
     Cast {
-        of: Box<Expr>,
+        of: Box<Self>,
         whole: bool,
     },
     Column(String),
-    Distinct(Box<Expr>, Box<Expr>),
-    IsNull(Box<Expr>),
-    Not(Box<Expr>),
+    Distinct(Box<Self>, Box<Self>),
+    IsNull(Box<Self>),
+    Not(Box<Self>),
     Null,
-    Op(String, Vec<Expr>),
+    Op(String, Vec<Self>),
     /// What is not understood.
     Opaque,
-    Or(Vec<Expr>),
+    Or(Vec<Self>),
     Text(String),
 }
 

@@ -2,8 +2,11 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 
-use super::{Oid, Relation};
+use super::{Oid, Relation, Right};
 use crate::audit::expr::{ContextFunction, Reader, Surroundings};
+
+/// Relations, and with whose rights they are touched: `None` is whoever calls.
+type Touched = HashSet<(Option<Oid>, Oid)>;
 
 /// A function outside the system's schemas.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -36,10 +39,13 @@ pub(crate) struct Function {
     pub(crate) depends: Vec<Oid>,
     /// What the body touches, and with whose rights: `None` is whoever calls.
     #[sqlx(skip)]
-    pub(crate) touches: HashSet<(Option<Oid>, Oid)>,
+    pub(crate) touches: Touched,
     /// Whether it runs a statement that is put together as it runs.
     #[sqlx(skip)]
     pub(crate) dynamic: bool,
+    /// The verbs of the statements that it may run, as bits of the rights that they need.
+    #[sqlx(skip)]
+    pub(crate) verbs: u32,
     /// Whether it reads the context.
     #[sqlx(skip)]
     pub(crate) reads_context: bool,
@@ -221,6 +227,7 @@ pub(super) fn resolve(
             continue;
         }
         let words = words(&function.body);
+        function.verbs = verbs(&words);
         function.dynamic = function.language == "plpgsql" && words.contains("execute");
         function.reads_context =
             known.contexts.iter().any(|it| function.body.contains(it.as_str()))
@@ -239,32 +246,50 @@ pub(super) fn resolve(
     spread(functions, &calls);
 }
 
+/// What statements with these words may do to rows. Whatever touches a table may read it.
+fn verbs(words: &HashSet<String>) -> u32 {
+    let does = |verbs: &[&str]| verbs.iter().any(|it| words.contains(*it));
+    let all = does(&["execute", "merge", "copy"]);
+    [
+        (Right::Select, true),
+        (Right::Insert, all || does(&["insert"])),
+        (Right::Update, all || does(&["update"])),
+        (Right::Delete, all || does(&["delete", "truncate"])),
+    ]
+    .into_iter()
+    .filter(|it| it.1)
+    .fold(0, |bits, it| bits | it.0.bit())
+}
+
 /// Hands what a callee touches to its callers, until nothing is new.
 fn spread(functions: &mut HashMap<Oid, Function>, calls: &HashMap<Oid, Vec<Oid>>) {
     loop {
-        let mut more: Vec<(Oid, HashSet<(Option<Oid>, Oid)>, bool)> = Vec::new();
+        let mut more: Vec<(Oid, Touched, bool, u32)> = Vec::new();
         for (caller, callees) in calls {
             let Some(function) = functions.get(caller) else { continue };
             let owner = function.definer.then_some(function.owner);
             let called = callees.iter().filter_map(|it| functions.get(it));
             let mut dynamic = function.dynamic;
+            let mut verbs = function.verbs;
             let mut touched = HashSet::new();
             for callee in called {
                 dynamic |= callee.dynamic && !callee.definer;
+                verbs |= callee.verbs;
                 let seen = callee.touches.iter().map(|(by, what)| (by.or(owner), *what));
                 touched.extend(seen.filter(|it| !function.touches.contains(it)));
             }
-            if !touched.is_empty() || dynamic != function.dynamic {
-                more.push((*caller, touched, dynamic));
+            if !touched.is_empty() || dynamic != function.dynamic || verbs != function.verbs {
+                more.push((*caller, touched, dynamic, verbs));
             }
         }
         if more.is_empty() {
             return;
         }
-        for (caller, touched, dynamic) in more {
+        for (caller, touched, dynamic, verbs) in more {
             if let Some(function) = functions.get_mut(&caller) {
                 function.touches.extend(touched);
                 function.dynamic = dynamic;
+                function.verbs = verbs;
             }
         }
     }

@@ -4,6 +4,8 @@ mod functions;
 mod keys;
 mod policies;
 mod relations;
+mod rewrites;
+mod rights;
 mod roles;
 mod server;
 
@@ -12,7 +14,9 @@ use std::collections::{HashMap, HashSet};
 pub(crate) use functions::{Function, Trigger};
 pub(crate) use keys::{ForeignKey, UniqueKey};
 pub(crate) use policies::Policy;
-pub(crate) use relations::{Belongs, Kind, Relation, Rewrite, Right};
+pub(crate) use relations::{Belongs, Kind, Relation};
+pub(crate) use rewrites::Rewrite;
+pub(crate) use rights::Right;
 pub(crate) use roles::{Role, Roles, quoted};
 pub(crate) use server::{Declaration, Makes, Server};
 use sqlx::PgConnection;
@@ -75,11 +79,11 @@ impl Facts {
         let mut policies = policies::read(conn).await?;
         let surroundings = surroundings(question, &declaration, &functions);
         policies::judge(&mut policies, &surroundings);
-        let reads = relations::reads(conn).await?;
+        let reads = rewrites::reads(conn).await?;
         let principals = principals(&roles, &relations, &functions);
         let rights =
-            relations::rights(conn, &principals, server.version, &question.tenant_column).await?;
-        let rewrites = relations::rewrites(conn).await?;
+            rights::rights(conn, &principals, server.version, &question.tenant_column).await?;
+        let rewrites = rewrites::rewrites(conn).await?;
         let schemas = server::schemas(conn).await?;
         let makes = server::makes(conn, roles.acting()).await?;
         functions::resolve(&mut functions, &relations, &reads, &surroundings);

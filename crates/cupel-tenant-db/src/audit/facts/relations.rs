@@ -54,46 +54,6 @@ pub(crate) struct Relation {
     pub(crate) belongs: Belongs,
 }
 
-/// A right on a relation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Right {
-    Delete,
-    Insert,
-    Maintain,
-    References,
-    Select,
-    Trigger,
-    Truncate,
-    Update,
-    /// Writing the tenant column of a new row.
-    InsertTenant,
-    /// Writing the tenant column of a row that is there.
-    UpdateTenant,
-    /// Of the schema that it stands in.
-    Usage,
-}
-
-impl Right {
-    pub(crate) fn bit(self) -> u32 {
-        1 << match self {
-            Self::Select => 0,
-            Self::Insert => 1,
-            Self::Update => 2,
-            Self::Delete => 3,
-            Self::Truncate => 4,
-            Self::References => 5,
-            Self::Trigger => 6,
-            Self::Maintain => 7,
-            Self::Usage => 8,
-            Self::InsertTenant => 9,
-            Self::UpdateTenant => 10,
-        }
-    }
-
-    /// Reading and writing rows.
-    pub(crate) const ROWS: [Self; 4] = [Self::Select, Self::Insert, Self::Update, Self::Delete];
-}
-
 impl Relation {
     /// With its schema, as findings name it.
     pub(crate) fn object(&self) -> String {
@@ -129,7 +89,7 @@ struct Row {
 }
 
 /// Which relations are looked at, as `c` in the schema `n`.
-const OURS: &str = "c.relkind IN ('r', 'p', 'f', 'v', 'm')
+pub(super) const OURS: &str = "c.relkind IN ('r', 'p', 'f', 'v', 'm')
     AND n.nspname NOT IN ('pg_catalog', 'information_schema')
     AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp\\_%'";
 
@@ -247,93 +207,10 @@ pub(super) async fn parents(
     Ok(grouped(rows))
 }
 
-/// What the queries of views read.
-pub(super) async fn reads(conn: &mut PgConnection) -> Result<HashMap<Oid, Vec<Oid>>, sqlx::Error> {
-    let rows: Vec<(Oid, Oid)> = sqlx::query_as(
-        "SELECT DISTINCT r.ev_class::int8, d.refobjid::int8
-         FROM pg_catalog.pg_rewrite r
-         JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass
-           AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass
-           AND d.refobjid <> r.ev_class
-         WHERE r.ev_type = '1' AND r.oid >= 16384 ORDER BY 1, 2",
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(grouped(rows))
-}
-
-/// A rewrite rule that is not a view's.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub(crate) struct Rewrite {
-    pub(crate) relation: Oid,
-    pub(crate) name: String,
-    /// `2` UPDATE, `3` INSERT, `4` DELETE.
-    pub(crate) event: String,
-    pub(crate) touches: Vec<Oid>,
-}
-
-/// The rules, with what their actions touch.
-pub(super) async fn rewrites(conn: &mut PgConnection) -> Result<Vec<Rewrite>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT r.ev_class::int8 AS relation, r.rulename::text AS name, r.ev_type::text AS event,
-           array_agg(DISTINCT d.refobjid::int8) AS touches
-         FROM pg_catalog.pg_rewrite r
-         JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass
-           AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass
-         WHERE r.ev_type <> '1' AND r.oid >= 16384 GROUP BY 1, 2, 3 ORDER BY 1, 2",
-    )
-    .fetch_all(conn)
-    .await
-}
-
-fn grouped(rows: Vec<(Oid, Oid)>) -> HashMap<Oid, Vec<Oid>> {
+pub(super) fn grouped(rows: Vec<(Oid, Oid)>) -> HashMap<Oid, Vec<Oid>> {
     let mut groups: HashMap<Oid, Vec<Oid>> = HashMap::new();
     for (from, to) in rows {
         groups.entry(from).or_default().push(to);
     }
     groups
-}
-
-/// What each of the roles may do with each relation, as bits of [`Right`].
-pub(super) async fn rights(
-    conn: &mut PgConnection,
-    roles: &[Oid],
-    version: i32,
-    tenant_column: &str,
-) -> Result<HashMap<(Oid, Oid), u32>, sqlx::Error> {
-    let maintain = if version >= 170_000 {
-        "has_table_privilege(r.role, c.oid, 'MAINTAIN')::int4 * 128"
-    } else {
-        "0"
-    };
-    let rows: Vec<(Oid, Oid, i32)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "SELECT r.role::int8, c.oid::int8, has_any_column_privilege(r.role, c.oid, 'SELECT')::int4
-             + has_any_column_privilege(r.role, c.oid, 'INSERT')::int4 * 2
-             + has_any_column_privilege(r.role, c.oid, 'UPDATE')::int4 * 4
-             + has_table_privilege(r.role, c.oid, 'DELETE')::int4 * 8
-             + has_table_privilege(r.role, c.oid, 'TRUNCATE')::int4 * 16
-             + has_any_column_privilege(r.role, c.oid, 'REFERENCES')::int4 * 32
-             + has_table_privilege(r.role, c.oid, 'TRIGGER')::int4 * 64
-             + {maintain}
-             + s.usage * 256
-             + coalesce(has_column_privilege(r.role, c.oid, a.attnum, 'INSERT')::int4 * 512
-               + has_column_privilege(r.role, c.oid, a.attnum, 'UPDATE')::int4 * 1024, 0)
-         FROM unnest($1::int8[]::oid[]) r(role)
-         CROSS JOIN LATERAL (SELECT n.oid, n.nspname,
-             has_schema_privilege(r.role, n.oid, 'USAGE')::int4 AS usage
-           FROM pg_catalog.pg_namespace n) s
-         JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid
-         JOIN pg_catalog.pg_namespace n ON n.oid = s.oid
-         LEFT JOIN pg_catalog.pg_attribute a
-           ON a.attrelid = c.oid AND a.attname = $2 AND NOT a.attisdropped
-         WHERE {OURS}"
-    )))
-    .bind(roles)
-    .bind(tenant_column)
-    .fetch_all(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|(role, relation, bits)| Some(((role, relation), u32::try_from(bits).ok()?)))
-        .collect())
 }

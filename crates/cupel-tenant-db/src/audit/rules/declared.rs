@@ -35,7 +35,7 @@ pub(super) async fn changed(
         let closed = lost.all(|line| line.starts_with("cupel_access"))
             && now.lines().all(|line| made.lines().any(|it| it == line));
         let place = CHANGED.at(table.object(), words("run the migration"));
-        Some(if closed { place.as_bad_as(Severity::Medium) } else { place })
+        Some(if closed { place.weighing(Severity::Medium) } else { place })
     });
     Ok(places.collect())
 }

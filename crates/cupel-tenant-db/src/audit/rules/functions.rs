@@ -95,7 +95,10 @@ impl Facts {
             for (table, with) in tables {
                 let table = self.relations.get(&table).filter(|it| it.is_of_orgs());
                 if let Some(table) = table.filter(|_| !acting.contains(&with)) {
-                    worst = worst.max(Some(self.worst(with, table)));
+                    let acts = self.acts(with, table, &[]).into_iter();
+                    let done = acts.filter(|(act, _)| function.verbs & act.right().bit() != 0);
+                    let most = done.map(|(_, hold)| hold.class).max().unwrap_or(Class::Never);
+                    worst = worst.max(Some(most));
                 }
             }
         }
@@ -117,15 +120,15 @@ fn borrowed(facts: &Facts, function: &Function) -> Option<Place> {
             let place = DEFINER.at(&function.object, fix());
             Some(if function.reads_context {
                 place
-                    .as_bad_as(Severity::Medium)
+                    .weighing(Severity::Medium)
                     .noting("it asks for the context; whether that is enough cannot be shown")
             } else {
-                place.as_bad_as(severity_of(class))
+                place.weighing(severity_of(class))
             })
         }
         _ if function.dynamic && function.definer && facts.is_powerful(function.owner) => {
             let severity = if function.arguments > 0 { Severity::High } else { Severity::Medium };
-            Some(DYNAMIC.at(&function.object, fix()).as_bad_as(severity))
+            Some(DYNAMIC.at(&function.object, fix()).weighing(severity))
         }
         _ => None,
     }
@@ -139,14 +142,14 @@ fn path(facts: &Facts, function: &Function) -> Option<Place> {
     ));
     let place = PATH.at(&function.object, fix);
     if !facts.is_powerful(function.owner) {
-        return function.search_path.is_none().then(|| place.as_bad_as(Severity::Low));
+        return function.search_path.is_none().then(|| place.weighing(Severity::Low));
     }
     match &function.search_path {
-        None if facts.makes.objects => Some(place.as_bad_as(Severity::High)),
+        None if facts.makes.objects => Some(place.weighing(Severity::High)),
         None => Some(place),
         Some(_) if function.open_path => Some(
             place
-                .as_bad_as(Severity::High)
+                .weighing(Severity::High)
                 .noting("a schema on its path is open to the application"),
         ),
         Some(path)

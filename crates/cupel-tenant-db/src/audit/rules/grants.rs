@@ -3,7 +3,7 @@
 use cupel_tenant::Severity;
 
 use super::{Asked, Place, Rule, sql};
-use crate::audit::facts::{Facts, Right};
+use crate::audit::facts::{Facts, Oid, Right};
 
 static TRUNCATE: Rule = Rule {
     id: "G1",
@@ -54,15 +54,40 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
             let revokees = facts.roles.revokees();
             let fix = sql(format!("REVOKE {name} ON {} FROM {revokees}", table.quoted));
             let place = rule.at(table.object(), fix);
-            let needs_objects = matches!(right, Right::References | Right::Trigger);
-            places.push(if needs_objects && !facts.makes.objects {
-                place.as_bad_as(Severity::Medium).noting("it can create nothing to use it with yet")
-            } else {
-                place
+            places.push(match right {
+                Right::References if !facts.makes.objects => useless(place),
+                // A temporary function will do, for as long as its session lasts.
+                Right::Trigger if !(facts.makes.objects || facts.makes.temporary) => useless(place),
+                Right::Truncate if !truncates(facts, table.oid) => place
+                    .weighing(Severity::Medium)
+                    .noting("tables that refer to it stand in the way yet"),
+                _ => place,
             });
         }
     }
     places
+}
+
+fn useless(place: Place) -> Place {
+    place.weighing(Severity::Medium).noting("it can create nothing to use it with yet")
+}
+
+/// Whether TRUNCATE would be carried out: with CASCADE it needs the right on all that refers to the table.
+fn truncates(facts: &Facts, table: Oid) -> bool {
+    let mut emptied = vec![table];
+    let mut at = 0;
+    while let Some(table) = emptied.get(at).copied() {
+        at += 1;
+        for from in facts.foreign_keys.iter().filter(|it| it.to == table).map(|it| it.from) {
+            if !facts.app_may(from, &[Right::Truncate]) {
+                return false;
+            }
+            if !emptied.contains(&from) {
+                emptied.push(from);
+            }
+        }
+    }
+    true
 }
 
 pub(super) const ASKED: &[Asked] = &[

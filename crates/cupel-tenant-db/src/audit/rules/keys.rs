@@ -53,14 +53,18 @@ fn can(facts: &Facts, table: &Relation, acts: &[Act]) -> bool {
         return facts.app_may(table.oid, &rights);
     }
     let possible = |role: i64, act: Act| facts.hold(role, table, act).class > Class::Never;
-    facts.roles.acting().iter().filter(|it| facts.may(**it, table.oid, &[Right::Usage])).any(|role| {
-        acts.iter().filter(|act| facts.may(*role, table.oid, &[act.right()])).any(|act| match act {
-            Act::UpdateNew | Act::UpdateOld => {
-                possible(*role, Act::UpdateOld) && possible(*role, Act::UpdateNew)
-            }
-            act => possible(*role, *act),
-        })
-    })
+    facts.roles.acting().iter().filter(|it| facts.may(**it, table.oid, &[Right::Usage])).any(
+        |role| {
+            acts.iter().filter(|act| facts.may(*role, table.oid, &[act.right()])).any(|act| {
+                match act {
+                    Act::UpdateNew | Act::UpdateOld => {
+                        possible(*role, Act::UpdateOld) && possible(*role, Act::UpdateNew)
+                    }
+                    act => possible(*role, *act),
+                }
+            })
+        },
+    )
 }
 
 /// Storing rows, of whoever's organization.
@@ -100,16 +104,15 @@ fn refers_across(facts: &Facts, key: &ForeignKey, from: &Relation, to: &Relation
     };
     let place = REFERS_ACROSS.at(format!("{}.{}", from.object(), key.name), fix);
     if !key.writable || !can(facts, from, &STORES) {
-        return Some(place.as_bad_as(Severity::Low).noting("the application cannot write it"));
+        return Some(place.weighing(Severity::Low).noting("the application cannot write it"));
     }
     // The owner of the row referred to deletes or changes rows of whoever refers to it.
     let reaches_back = matches!(key.on_delete.as_str(), "c" | "n" | "d")
         && can(facts, to, &[Act::Delete])
-        || matches!(key.on_update.as_str(), "c" | "n" | "d")
-            && can(facts, to, &[Act::UpdateNew]);
+        || matches!(key.on_update.as_str(), "c" | "n" | "d") && can(facts, to, &[Act::UpdateNew]);
     Some(if reaches_back {
         place
-            .as_bad_as(Severity::Critical)
+            .weighing(Severity::Critical)
             .noting("deleting or changing it reaches the rows that refer to it")
     } else {
         place
@@ -145,9 +148,9 @@ fn spans(facts: &Facts, key: &UniqueKey, table: &Relation) -> Option<Place> {
     };
     let place = SPANS.at(format!("{}.{}", table.object(), key.name), fix);
     Some(if key.mentions {
-        place.as_bad_as(Severity::Medium).noting("the tenant column is only part of an expression")
+        place.weighing(Severity::Medium).noting("the tenant column is only part of an expression")
     } else if !(key.insertable || key.updatable) || !can(facts, table, &STORES) {
-        place.as_bad_as(Severity::Low).noting("the application cannot write it")
+        place.weighing(Severity::Low).noting("the application cannot write it")
     } else {
         place
     })

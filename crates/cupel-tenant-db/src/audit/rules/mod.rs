@@ -66,7 +66,7 @@ impl Rule {
 }
 
 impl Place {
-    fn as_bad_as(self, severity: Severity) -> Self {
+    fn weighing(self, severity: Severity) -> Self {
         Self { severity, ..self }
     }
 
@@ -145,7 +145,7 @@ pub(super) async fn from_sql(
             };
             let found =
                 Severity::ALL.into_iter().find(|it| Some(it.as_str()) == severity.as_deref());
-            places.push(asked.rule.at(object, fix).as_bad_as(found.unwrap_or(asked.rule.severity)));
+            places.push(asked.rule.at(object, fix).weighing(found.unwrap_or(asked.rule.severity)));
         }
     }
     if facts.declaration.is_ours {

@@ -96,8 +96,10 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
         if facts.app_may(table.oid, &Right::ROWS) {
             let held = let_through(facts, table, &mut places);
             let binds = |role: &i64| facts.is_exempt(*role, table) || facts.has_floor(*role, table);
-            let permits = facts.policies.get(&table.oid).into_iter().flatten().any(|it| it.permissive);
-            if held && permits && table.has_tenant_column && !facts.roles.acting().iter().all(binds) {
+            let permits =
+                facts.policies.get(&table.oid).into_iter().flatten().any(|it| it.permissive);
+            if held && permits && table.has_tenant_column && !facts.roles.acting().iter().all(binds)
+            {
                 places.push(NO_FLOOR.at(table.object(), sql(floor(facts, table))));
             }
         }
@@ -135,7 +137,7 @@ fn let_through(facts: &Facts, table: &Relation, places: &mut Vec<Place>) -> bool
         };
         let object = format!("{}.{name}", table.object());
         let place = rule.at(object.as_str(), close(facts, table, class));
-        places.push(place.as_bad_as(severity_of(class)).noting(in_words(&acts)));
+        places.push(place.weighing(severity_of(class)).noting(in_words(&acts)));
         let policy =
             facts.policies.get(&table.oid).into_iter().flatten().find(|it| it.name == name);
         if let Some(policy) = policy.filter(|_| class == Class::Unknown) {
@@ -197,13 +199,13 @@ fn calls(facts: &Facts, table: &Relation, policy: &Policy, places: &mut Vec<Plac
             // Without a place to create in, its owner can change its attributes but not its body.
             let most = if facts.makes.objects { Severity::Critical } else { Severity::Medium };
             let severity = bad(&OWN_FUNCTION).min(most);
-            let place = OWN_FUNCTION.at(object.as_str(), fix).as_bad_as(severity);
+            let place = OWN_FUNCTION.at(object.as_str(), fix).weighing(severity);
             places.push(place.noting(function.object.as_str()));
         }
         let reads_setting = function.body.contains("current_setting") || function.reads_context;
         if function.volatility == "i" && reads_setting {
             let fix = sql(format!("ALTER FUNCTION {} STABLE", function.signature));
-            let place = IMMUTABLE.at(object.as_str(), fix).as_bad_as(bad(&IMMUTABLE));
+            let place = IMMUTABLE.at(object.as_str(), fix).weighing(bad(&IMMUTABLE));
             places.push(place.noting(function.object.as_str()));
         }
         if function.volatility == "v" {

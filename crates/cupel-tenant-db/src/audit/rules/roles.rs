@@ -112,17 +112,17 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
             let severity =
                 if facts.server.version < 160_000 { Severity::Critical } else { Severity::High };
             let place = MAKES_ROLES.at(&role.name, fix("NOCREATEROLE"));
-            places.push(place.as_bad_as(severity).noting(how));
+            places.push(place.weighing(severity).noting(how));
         }
         if role.replication {
             // A walsender asks who logged in; logical decoding by SQL asks who is acting.
             let decodes = facts.server.wal_level == "logical";
             let severity = if itself || decodes { Severity::Critical } else { Severity::Medium };
             let place = REPLICATES.at(&role.name, fix("NOREPLICATION"));
-            places.push(place.as_bad_as(severity).noting(how));
+            places.push(place.weighing(severity).noting(how));
         }
         if role.create_db {
-            let place = PREDEFINED.at(&role.name, fix("NOCREATEDB")).as_bad_as(Severity::Low);
+            let place = PREDEFINED.at(&role.name, fix("NOCREATEDB")).weighing(Severity::Low);
             places.push(place.noting("CREATEDB"));
         }
     }
@@ -131,7 +131,7 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
     for role in reach {
         if let Some(severity) = worth(&role.name) {
             let place = PREDEFINED.at(&role.name, sql(roles.leave(role.oid)));
-            places.push(place.as_bad_as(severity));
+            places.push(place.weighing(severity));
         }
     }
     places.extend(owned(facts));

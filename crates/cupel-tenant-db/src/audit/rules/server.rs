@@ -56,7 +56,7 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
             format!("upgrade to {}.{floor} or later", version / 10_000)
         });
         let object = format!("PostgreSQL {}.{}", version / 10_000, version % 10_000);
-        places.push(OLD.at(object, fix).as_bad_as(severity));
+        places.push(OLD.at(object, fix).weighing(severity));
     }
     if facts.server.preset.is_some() {
         let context = facts.surroundings.contexts.first().map_or("", String::as_str);

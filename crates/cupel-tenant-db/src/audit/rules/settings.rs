@@ -45,7 +45,9 @@ pub(super) const ASKED: &[Asked] = &[
         },
         query: "SELECT 'parameter ' || p.parname, format('REVOKE %s ON PARAMETER %s FROM %s',
               string_agg(DISTINCT a.privilege_type, ', '), p.parname, q.revokees),
-              CASE WHEN p.parname = 'backtrace_functions' AND to_regprocedure('cupel.enter(text)') IS NOT NULL
+              CASE WHEN p.parname = 'backtrace_functions' AND EXISTS (SELECT FROM pg_catalog.pg_proc f
+                    JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
+                    WHERE n.nspname = 'cupel' AND f.proname = 'enter')
                   THEN 'critical'
                 WHEN p.parname IN ('session_replication_role', 'session_preload_libraries', 'dynamic_library_path')
                   OR bool_or(a.privilege_type = 'ALTER SYSTEM') THEN 'high' END

@@ -120,19 +120,19 @@ fn of_orgs(facts: &Facts, table: &Relation, places: &mut Vec<Place>) {
                 table.quoted,
                 facts.roles.revokees()
             ));
-            places.push(UNDECLARED.at(object.as_str(), fix).as_bad_as(severity));
+            places.push(UNDECLARED.at(object.as_str(), fix).weighing(severity));
         }
     } else if !table.row_security {
         let severity = if reachable { Severity::Critical } else { Severity::Low };
         if !is_child {
             let rule = if table.has_tenant_column { &OFF } else { &BY_REFERENCE };
             let fix = turn_on(facts, table);
-            places.push(rule.at(object.as_str(), fix).as_bad_as(severity));
+            places.push(rule.at(object.as_str(), fix).weighing(severity));
         } else if reachable {
             places.push(CHILD.at(object.as_str(), revoke_all(facts, table)));
         }
     }
-    if table.row_security && !table.forced && !(is_child && !reachable) {
+    if table.row_security && !table.forced && (reachable || !is_child) {
         let fix = sql(format!("ALTER TABLE {} FORCE ROW LEVEL SECURITY", table.quoted));
         places.push(NOT_FORCED.at(object.as_str(), fix));
     }
@@ -186,7 +186,7 @@ fn of_nobody(facts: &Facts, table: &Relation, places: &mut Vec<Place>) {
             table.quoted,
             facts.roles.revokees()
         ));
-        places.push(UNDECLARED.at(table.object(), fix).as_bad_as(severity));
+        places.push(UNDECLARED.at(table.object(), fix).weighing(severity));
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
             ));
             let place = OWN_CODE.at(object(), fix).noting(function.object.as_str());
             let severity = if facts.makes.objects { Severity::Critical } else { Severity::Medium };
-            places.push(place.as_bad_as(severity));
+            places.push(place.weighing(severity));
         }
         let fires = facts.app_may(on.oid, &[Right::Insert, Right::Update, Right::Delete]);
         if fires && facts.reaches(function).is_some_and(|it| it > Class::Isolates) {

@@ -54,10 +54,10 @@ impl Facts {
             for read in self.reads.get(&oid).into_iter().flatten() {
                 let Some(relation) = self.relations.get(read) else { continue };
                 match relation.kind {
-                    Kind::View | Kind::MaterializedView => {
-                        if self.may(with, *read, &[Right::Select]) {
-                            waiting.push((*read, inner_user));
-                        }
+                    Kind::View | Kind::MaterializedView
+                        if self.may(with, *read, &[Right::Select]) =>
+                    {
+                        waiting.push((*read, inner_user));
                     }
                     _ if relation.is_of_orgs() => {
                         found.insert((*read, with));
@@ -122,11 +122,17 @@ fn through(facts: &Facts, view: &Relation) -> Option<Place> {
     let own = own_filter(facts, view);
     let writable = facts.app_may(view.oid, &[Right::Insert, Right::Update, Right::Delete]);
     Some(match own {
-        // Whatever else it asks, the view asks for the organization first only if it is a barrier.
+        // Whatever else is asked of it comes after its own condition only if it is a barrier: a function
+        // that is cheap enough comes first, and sees every row.
         Some(Class::Never | Class::Isolates) if class > Class::Isolates && !writable => {
-            place.as_bad_as(if view.barrier { Severity::Low } else { Severity::Medium })
+            let makes = facts.makes.objects || facts.makes.temporary;
+            place.weighing(match (view.barrier, makes) {
+                (true, _) => Severity::Low,
+                (false, true) => Severity::Critical,
+                (false, false) => Severity::Medium,
+            })
         }
-        _ => place.as_bad_as(severity_of(class)),
+        _ => place.weighing(severity_of(class)),
     })
 }
 
@@ -161,10 +167,10 @@ fn snapshot(facts: &Facts, view: &Relation) -> Option<Place> {
     Some(match worst {
         // What it holds depends on the context in which it was filled.
         Class::Never | Class::Isolates | Class::Unknown | Class::Switch => {
-            place.as_bad_as(Severity::Medium)
+            place.weighing(Severity::Medium)
         }
         Class::FailOpen | Class::Open if !view.is_populated => {
-            place.as_bad_as(Severity::High).noting("it is not filled yet")
+            place.weighing(Severity::High).noting("it is not filled yet")
         }
         Class::FailOpen | Class::Open => place,
     })
@@ -201,5 +207,5 @@ fn rewrite(facts: &Facts, rule: &crate::audit::facts::Rewrite) -> Option<Place> 
         on.quoted
     ));
     let place = REWRITE.at(format!("{}.{}", on.object(), rule.name), fix);
-    Some(place.as_bad_as(severity_of(worst)))
+    Some(place.weighing(severity_of(worst)))
 }

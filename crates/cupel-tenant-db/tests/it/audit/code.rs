@@ -68,6 +68,25 @@ const VIEWS: &[Case] = &[
         ..CASE
     },
     Case {
+        rule: "V1",
+        object: "public.v",
+        broken: "CREATE SCHEMA s; GRANT ALL ON SCHEMA s TO {app};
+            CREATE VIEW v AS SELECT * FROM items WHERE {isolates}; GRANT SELECT ON v TO {app}",
+        near: "CREATE SCHEMA s; GRANT ALL ON SCHEMA s TO {app};
+            CREATE VIEW v WITH (security_barrier) AS SELECT * FROM items WHERE {isolates};
+            GRANT SELECT ON v TO {app}",
+        attack: &[
+            (
+                A,
+                "CREATE FUNCTION s.leak(t text) RETURNS bool LANGUAGE plpgsql COST 0.0000001 AS
+                  $$ BEGIN IF t <> 'mine' THEN RAISE EXCEPTION '%', t; END IF; RETURN true; END $$",
+            ),
+            (A, "SET enable_indexscan = off; SET enable_bitmapscan = off"),
+            (A, "SELECT note FROM v WHERE s.leak(note)"),
+        ],
+        ..CASE
+    },
+    Case {
         rule: "V2",
         object: "public.m",
         broken: "CREATE MATERIALIZED VIEW m AS SELECT * FROM items; GRANT SELECT ON m TO {app}",

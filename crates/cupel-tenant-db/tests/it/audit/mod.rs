@@ -1,7 +1,7 @@
 //! The auditor against schemas that break each rule, and against near misses.
 
 mod code;
-mod many;
+mod declared;
 mod policies;
 mod powers;
 mod random;

@@ -130,6 +130,20 @@ const RIGHTS: &[Case] = &[
         ..CASE
     },
     Case {
+        rule: "G1",
+        broken:
+            "CREATE TABLE notes (org_id text NOT NULL, id int, item int, PRIMARY KEY (org_id, id),
+              FOREIGN KEY (org_id, item) REFERENCES items); {isolate notes}
+            GRANT TRUNCATE ON items, notes TO {app}",
+        near:
+            "CREATE TABLE notes (org_id text NOT NULL, id int, item int, PRIMARY KEY (org_id, id),
+              FOREIGN KEY (org_id, item) REFERENCES items); {isolate notes}
+            GRANT TRUNCATE ON items TO {app}",
+        attack: &[(A, "TRUNCATE items CASCADE"), (Root, "SELECT (count(*) = 0)::text FROM items")],
+        shows: Changed,
+        ..CASE
+    },
+    Case {
         rule: "G3",
         severity: Severity::High,
         broken: "CREATE SCHEMA s; GRANT ALL ON SCHEMA s TO {app}; GRANT REFERENCES ON items TO {app}",
@@ -155,13 +169,34 @@ const RIGHTS: &[Case] = &[
         broken: "CREATE SCHEMA s; GRANT ALL ON SCHEMA s TO {app}; GRANT TRIGGER ON items TO {app}",
         near: "CREATE SCHEMA s; GRANT ALL ON SCHEMA s TO {app}",
         attack: &[
-            (A, "CREATE TABLE s.bag (note text);
+            (
+                A,
+                "CREATE TABLE s.bag (note text);
                 CREATE FUNCTION s.keep() RETURNS trigger LANGUAGE plpgsql AS
                   'BEGIN INSERT INTO s.bag VALUES (OLD.note); RETURN NEW; END';
-                CREATE TRIGGER keep BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION s.keep()"),
+                CREATE TRIGGER keep BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION s.keep()",
+            ),
             (B, "UPDATE items SET n = 4"),
             (A, "SELECT note FROM s.bag"),
         ],
+        ..CASE
+    },
+    Case {
+        rule: "G4",
+        broken: "GRANT TRIGGER ON items TO {app}; CREATE TABLE bag (note text); GRANT SELECT, INSERT ON bag TO {app};
+            DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO {app}', current_database()); END $$",
+        near: "GRANT TRIGGER ON items TO {app}; CREATE TABLE bag (note text); GRANT SELECT, INSERT ON bag TO {app}",
+        attack: &[
+            (
+                A,
+                "CREATE FUNCTION pg_temp.keep() RETURNS trigger LANGUAGE plpgsql AS
+                  'BEGIN INSERT INTO public.bag VALUES (OLD.note); RETURN NEW; END';
+                CREATE TRIGGER keep BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION pg_temp.keep()",
+            ),
+            (B, "UPDATE items SET n = 4"),
+            (A, "SELECT note FROM bag"),
+        ],
+        shared: &["bag"],
         ..CASE
     },
     Case {
@@ -216,7 +251,8 @@ const SETTINGS: &[Case] = &[
         broken: "GRANT SET ON PARAMETER session_replication_role TO {app};
             CREATE TABLE notes (org_id text NOT NULL, id int, item int, PRIMARY KEY (org_id, id),
               FOREIGN KEY (org_id, item) REFERENCES items); {isolate notes}",
-        near: "CREATE TABLE notes (org_id text NOT NULL, id int, item int, PRIMARY KEY (org_id, id),
+        near:
+            "CREATE TABLE notes (org_id text NOT NULL, id int, item int, PRIMARY KEY (org_id, id),
               FOREIGN KEY (org_id, item) REFERENCES items); {isolate notes}",
         attack: &[
             (A, "SET session_replication_role = replica"),
@@ -224,6 +260,23 @@ const SETTINGS: &[Case] = &[
             (Root, "SELECT (count(*) = 1)::text FROM notes"),
         ],
         shows: Changed,
+        ..CASE
+    },
+    // The register of a context is such a parameter.
+    Case {
+        rule: "S2",
+        object: "backtrace_functions",
+        broken: "CREATE SCHEMA cupel; CREATE FUNCTION cupel.enter(text) RETURNS text STABLE LANGUAGE sql
+              AS $$ SELECT split_part(current_setting('backtrace_functions'), '_', 2) $$;
+            GRANT USAGE ON SCHEMA cupel TO {app}; GRANT SET ON PARAMETER backtrace_functions TO {app};
+            ALTER POLICY floor ON items USING (org_id = (SELECT cupel.enter('')));
+            ALTER POLICY access ON items USING (org_id = (SELECT cupel.enter('')))",
+        near: "CREATE SCHEMA cupel; CREATE FUNCTION cupel.enter(text) RETURNS text STABLE LANGUAGE sql
+              AS $$ SELECT split_part(current_setting('backtrace_functions'), '_', 2) $$;
+            GRANT USAGE ON SCHEMA cupel TO {app};
+            ALTER POLICY floor ON items USING (org_id = (SELECT cupel.enter('')));
+            ALTER POLICY access ON items USING (org_id = (SELECT cupel.enter('')))",
+        attack: &[(A, "SET backtrace_functions = 'cupel_b'"), (A, "SELECT note FROM items")],
         ..CASE
     },
     Case {

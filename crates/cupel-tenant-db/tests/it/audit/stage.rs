@@ -222,7 +222,10 @@ async fn one(case: &Case, name: &str, wrong: &mut Vec<String>) -> Outcome<()> {
         }
         Some(_) => {}
         None => {
-            let list = report.findings.iter().map(|it| format!("{} {} {}", it.rule, it.severity, it.object));
+            let list = report
+                .findings
+                .iter()
+                .map(|it| format!("{} {} {}", it.rule, it.severity, it.object));
             wrong.push(format!("{name}: missed; {:?}", list.collect::<Vec<_>>()));
         }
     }

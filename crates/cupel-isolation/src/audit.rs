@@ -1,0 +1,161 @@
+//! What `cupel audit` does: reads any PostgreSQL database for what lets one organization reach another.
+
+use std::str::FromStr;
+
+use cupel_tenant::{LayerError, LayerErrorKind, LayerName};
+pub use cupel_tenant_db::AuditReport;
+use cupel_tenant_db::{Audit, Error as DatabaseError, ORG_COLUMN};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection};
+
+use crate::config::{DatabaseConfig, TableKindName};
+use crate::{Config, Error};
+
+/// What to audit, where the configuration does not say it or says something else.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Request {
+    /// The database. Without it the owner's, the admin's or the application's URL of `[database]`, in this
+    /// order.
+    pub database_url: Option<SecretString>,
+    /// The role that the application connects as. Without it the user of `database.url`, or else of
+    /// `database_url`.
+    pub app_role: Option<String>,
+    /// The role that may reach every organization. Without it the user of `database.admin_url`.
+    pub admin_role: Option<String>,
+    /// The column that names the organization of a row. Without it `org_id`.
+    pub tenant_column: Option<String>,
+    /// The setting that names the organization of a transaction. Without it `app.current_org_id`.
+    pub context: Option<String>,
+    /// Tables that are the same for every organization, beside those that are configured as `global`.
+    pub shared: Vec<String>,
+    /// Whether a network may be crossed without encryption, or without checking the server's certificate.
+    /// In development it may.
+    pub allow_plaintext: bool,
+}
+
+/// What an audit found, and where.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Audited {
+    /// What is wrong. Whoever takes known findings out counts them in `known`.
+    pub report: AuditReport,
+    /// How many findings were taken out because they are known.
+    pub known: usize,
+    /// The database and its address, without a password.
+    pub database: String,
+    /// The role that was asked about.
+    pub app_role: String,
+    /// The column that names the organization of a row.
+    pub tenant_column: String,
+    /// How many tables have that column.
+    pub tables: usize,
+}
+
+/// Audits the database of the request, or else of the configuration. Nothing is changed, and dropped
+/// half-way nothing was.
+///
+/// # Errors
+///
+/// [`Error::NotConfigured`] if neither names a database; [`Error::NoSuchRole`]; [`Error::NoTenantTables`],
+/// for what is not looked at is not found; [`Error::Layer`] if the server does not answer, or its URL is
+/// refused.
+pub async fn run(config: &Config, request: &Request) -> Result<Audited, Error> {
+    let section = config.database.as_ref();
+    let url = request.database_url.as_ref().or_else(|| section.map(widest));
+    let url = url.ok_or(Error::NotConfigured { layer: LayerName::Database })?;
+    let app_role = match (&request.app_role, section) {
+        (Some(role), _) => role.clone(),
+        (None, Some(section)) => user(&section.url, "app")?,
+        (None, None) => user(url, "audit")?,
+    };
+    let admin_url = section.and_then(|it| it.admin_url.as_ref());
+    let admin_role = match (&request.admin_role, admin_url) {
+        (Some(role), _) => Some(role.clone()),
+        (None, Some(url)) => Some(user(url, "admin")?),
+        (None, None) => None,
+    };
+    let tenant_column = request.tenant_column.as_deref().unwrap_or(ORG_COLUMN);
+    let globals = section.into_iter().flat_map(|it| &it.tables);
+    let globals = globals.filter(|it| *it.1 == TableKindName::Global).map(|it| it.0.clone());
+    let mut audit = Audit::new(url.expose_secret())
+        .app_role(&app_role)
+        .tenant_column(tenant_column)
+        .shared(globals.chain(request.shared.iter().cloned()))
+        .allow_plaintext(request.allow_plaintext || !config.environment.is_production());
+    if let Some(role) = &admin_role {
+        audit = audit.admin_role(role);
+    }
+    if let Some(setting) = &request.context {
+        audit = audit.context(setting);
+    }
+    let report = audit.run().await.map_err(|error| {
+        if is_no_role(&error) {
+            Error::NoSuchRole { role: app_role.clone() }
+        } else {
+            failed(error)
+        }
+    })?;
+    let options = options(url, "audit")?;
+    let tables = look(&options, tenant_column).await.map_err(|error| {
+        LayerError::new(LayerName::Database, "auditing", LayerErrorKind::Failed, error)
+    })?;
+    let Some(tables) = tables else {
+        return Err(Error::NoTenantTables { column: tenant_column.to_owned() });
+    };
+    let tenant_column = tenant_column.to_owned();
+    Ok(Audited { report, known: 0, database: address(&options), app_role, tenant_column, tables })
+}
+
+/// The role that sees the most: the declaration is not for everybody to read.
+fn widest(section: &DatabaseConfig) -> &SecretString {
+    section.owner_url.as_ref().or(section.admin_url.as_ref()).unwrap_or(&section.url)
+}
+
+fn options(url: &SecretString, which: &'static str) -> Result<PgConnectOptions, Error> {
+    let options = PgConnectOptions::from_str(url.expose_secret());
+    options.map_err(|_| failed(DatabaseError::InvalidUrl { which }))
+}
+
+fn user(url: &SecretString, which: &'static str) -> Result<String, Error> {
+    Ok(options(url, which)?.get_username().to_owned())
+}
+
+fn address(options: &PgConnectOptions) -> String {
+    let name = options.get_database().unwrap_or_else(|| options.get_username());
+    match options.get_socket() {
+        Some(socket) => format!("{name} at {}", socket.display()),
+        None => format!("{name} at {}:{}", options.get_host(), options.get_port()),
+    }
+}
+
+fn failed(error: DatabaseError) -> Error {
+    Error::Layer(LayerError::new(LayerName::Database, "auditing", error.kind(), error))
+}
+
+/// The auditor refuses a role that is not there by a complaint of its own, not of the server's.
+fn is_no_role(error: &DatabaseError) -> bool {
+    let DatabaseError::Statement { source, .. } = error else { return false };
+    matches!(source.downcast_ref::<sqlx::Error>(), Some(sqlx::Error::Configuration(_)))
+}
+
+/// Counts the tables with the column; `None` if there is none, and no migration of ours was here either.
+async fn look(options: &PgConnectOptions, column: &str) -> Result<Option<usize>, sqlx::Error> {
+    let mut conn: PgConnection = options.connect().await?;
+    let (tables, is_ours): (i64, bool) = sqlx::query_as(
+        "SELECT count(*), to_regnamespace('cupel') IS NOT NULL
+         FROM pg_catalog.pg_attribute a
+           JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+           JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE a.attname = $1 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'f')
+           AND NOT c.relispartition AND n.nspname NOT IN ('cupel', 'information_schema')
+           AND n.nspname !~ '^pg_'",
+    )
+    .bind(column)
+    .fetch_one(&mut conn)
+    .await?;
+    let _ = conn.close().await;
+    let tables = usize::try_from(tables).unwrap_or_default();
+    Ok((tables > 0 || is_ours).then_some(tables))
+}

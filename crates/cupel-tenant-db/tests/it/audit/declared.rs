@@ -1,0 +1,103 @@
+//! Databases that a migration of ours made, and what only shows in parameters of the audit.
+
+use cupel_tenant::{IsolationLayer, Severity};
+use cupel_tenant_db::{Audit, ContextMode};
+
+use super::stage::{Outcome, Stage, Who};
+use crate::bed::{Bed, pair};
+
+/// The findings above Info, as `rule severity object`.
+fn list(findings: &[cupel_tenant::Finding]) -> Vec<String> {
+    let above = findings.iter().filter(|it| it.severity > Severity::Info);
+    above.map(|it| format!("{} {} {}", it.rule, it.severity, it.object)).collect()
+}
+
+#[tokio::test]
+async fn audit_of_a_migrated_database_finds_nothing_whoever_asks() -> Outcome<()> {
+    for mode in [ContextMode::Plain, ContextMode::Sealed, ContextMode::Register] {
+        let bed = Bed::of(mode, 2).await?;
+        for url in [&bed.owner_url, &bed.app_url] {
+            let audit = Audit::new(url).app_role("cupel_app").admin_role("cupel_admin");
+            assert_eq!(list(&audit.run().await?.findings), Vec::<String>::new(), "{mode:?} {url}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn audit_of_a_migrated_database_finds_what_was_changed() -> Outcome<()> {
+    for (sql, expected) in [
+        ("GRANT SELECT ON cupel.organizations TO cupel_app", "D1 high cupel.organizations"),
+        ("GRANT INSERT ON cupel.tenant_tables TO cupel_app", "D1 high cupel.tenant_tables"),
+        ("DROP POLICY cupel_access ON pipelines", "P1 medium public.pipelines"),
+        ("DROP POLICY cupel_workspace_read ON pipeline_runs", "P1 critical public.pipeline_runs"),
+        (
+            "ALTER POLICY cupel_floor ON pipelines USING (true) WITH CHECK (true)",
+            "P1 critical public.pipelines",
+        ),
+    ] {
+        let bed = Bed::with(2).await?;
+        bed.sql(sql).await?;
+        let found = list(&bed.db.audit(pair().first()).await?);
+        assert!(found.iter().any(|it| it == expected), "{sql}: {found:?}");
+    }
+    let bed = Bed::of(ContextMode::Sealed, 2).await?;
+    bed.sql("GRANT SELECT ON cupel.seal_keys TO cupel_app").await?;
+    let found = list(&bed.db.audit(pair().first()).await?);
+    assert_eq!(found, ["D1 critical cupel.seal_keys"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn audit_by_the_application_s_own_role_sees_what_the_superuser_s_does() -> Outcome<()> {
+    let stage = Stage::start().await?;
+    stage.root(
+        "ALTER TABLE items ADD UNIQUE (id); GRANT TRUNCATE ON items TO {app};
+         CREATE VIEW v AS SELECT * FROM items; GRANT SELECT ON v TO {app};
+         CREATE POLICY extra ON items FOR SELECT USING (true); DROP POLICY floor ON items;
+         CREATE FUNCTION f() RETURNS SETOF text SECURITY DEFINER LANGUAGE sql AS 'SELECT note FROM public.items'",
+    )
+    .await?;
+    let by_root = stage.audit(&[]).await?;
+    let by_app = Audit::new(&crate::bed::as_role(&stage.root_url, &stage.app)?).run().await?;
+    assert_eq!(list(&by_app.findings), list(&by_root.findings));
+    assert!(by_app.worst() == Some(Severity::Critical) && by_app.findings.len() > 5);
+    assert!(by_app.findings.windows(2).all(|two| two[0].severity >= two[1].severity));
+    assert!(by_app.server.starts_with(|it: char| it.is_ascii_digit()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn audit_of_an_admin_role_that_is_a_superuser() -> Outcome<()> {
+    let stage = Stage::start().await?;
+    let audit = Audit::new(&stage.root_url).app_role(&stage.app).admin_role("postgres");
+    assert_eq!(list(&audit.run().await?.findings), ["A1 medium postgres"]);
+    let audit = Audit::new(&stage.root_url).app_role("nobody at all");
+    assert!(audit.run().await.is_err(), "there is no such role");
+    drop(stage.connect(Who::Nobody).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn audit_with_other_names() -> Outcome<()> {
+    let stage = Stage::start().await?;
+    stage.root(
+        "DROP TABLE items; CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO {app};
+         CREATE TABLE shop.\"Order\" (\"Tenant\" uuid NOT NULL, id uuid NOT NULL, PRIMARY KEY (\"Tenant\", id));
+         ALTER TABLE shop.\"Order\" OWNER TO {own}; GRANT SELECT ON shop.\"Order\" TO {app};
+         CREATE TABLE shop.countries (id int PRIMARY KEY); GRANT SELECT ON shop.countries TO {app}",
+    )
+    .await?;
+    let audit = || {
+        Audit::new(&stage.root_url)
+            .app_role(&stage.app)
+            .tenant_column("Tenant")
+            .context("shop.tenant")
+            .shared(["shop.countries"])
+    };
+    let report = audit().run().await?;
+    assert_eq!(list(&report.findings), ["T1 critical shop.Order"]);
+    stage.root(&report.fix_sql()).await?;
+    assert_eq!(list(&audit().run().await?.findings), Vec::<String>::new());
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Everything that the migration makes is taken away or weakened, one thing at a time. The audit must notice
+//! each, and the next migration must put it back; where organizations then reach each other, the attacks must
+//! notice too.
+
+use cupel_tenant::{IsolationLayer, Outcome};
+use cupel_tenant_db::ContextMode;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::bed::{Bed, TestResult, migration, pair, seal_key};
+
+/// One thing that is taken away, and whether that alone lets organizations or workspaces reach each other.
+struct Mutation {
+    sql: String,
+    opens: bool,
+}
+
+/// What the catalogs say that there is to take away.
+async fn mutations(owner: &mut PgConnection) -> Result<Vec<Mutation>, sqlx::Error> {
+    let mut all = Vec::new();
+    let mut add = |sql: String, opens: bool| all.push(Mutation { sql, opens });
+    let policies: Vec<(String, String, bool, bool)> = sqlx::query_as(
+        "SELECT polrelid::regclass::text, polname::text, polqual IS NOT NULL,
+           polwithcheck IS NOT NULL
+         FROM pg_policy WHERE polname LIKE 'cupel%' ORDER BY 1, 2",
+    )
+    .fetch_all(&mut *owner)
+    .await?;
+    for (table, policy, reads, writes) in &policies {
+        // Without the floor, or with one that lets all through, the other policy still holds; and the
+        // other way round. What keeps workspaces apart has no second.
+        let alone = policy.starts_with("cupel_workspace");
+        // An update passes both of its conditions, and what it makes must be visible to it.
+        let updates = policy == "cupel_workspace_update";
+        add(format!("DROP POLICY {policy} ON {table}"), alone);
+        if *reads {
+            add(format!("ALTER POLICY {policy} ON {table} USING (true)"), alone && !updates);
+        }
+        if *writes {
+            add(format!("ALTER POLICY {policy} ON {table} WITH CHECK (true)"), alone && !updates);
+        }
+        add(
+            format!(
+                "ALTER POLICY {policy} ON {table} RENAME TO {policy}_2;
+                 ALTER POLICY {policy}_2 ON {table} TO cupel_admin"
+            ),
+            alone,
+        );
+    }
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT format('%I.%I', schema_name, table_name) FROM cupel.tenant_tables ORDER BY 1",
+    )
+    .fetch_all(&mut *owner)
+    .await?;
+    for table in &tables {
+        add(format!("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"), true);
+        add(format!("ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY"), false);
+        for right in ["TRUNCATE", "REFERENCES", "TRIGGER"] {
+            // A reference from elsewhere keeps some tables from being emptied.
+            add(format!("GRANT {right} ON {table} TO cupel_app"), false);
+            add(format!("GRANT {right} ON {table} TO PUBLIC"), false);
+        }
+    }
+    for sql in [
+        "GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO PUBLIC",
+        "GRANT CREATE ON SCHEMA public TO PUBLIC",
+    ] {
+        add(sql.to_owned(), false);
+    }
+    let database: String =
+        sqlx::query_scalar("SELECT current_database()::text").fetch_one(&mut *owner).await?;
+    add(format!("GRANT CREATE ON DATABASE {database} TO PUBLIC"), false);
+    add(format!("GRANT TEMPORARY ON DATABASE {database} TO PUBLIC"), false);
+    Ok(all)
+}
+
+#[tokio::test]
+async fn whatever_is_taken_away_the_audit_notices_and_a_migration_puts_back() -> TestResult {
+    for mode in [ContextMode::Plain, ContextMode::Register] {
+        let bed = Bed::of(mode, 2).await?;
+        bed.prove().await?;
+        let mut owner = PgConnection::connect(&bed.owner_url).await?;
+        let mutations = mutations(&mut owner).await?;
+        assert!(mutations.len() > 60, "{}", mutations.len());
+        for Mutation { sql, opens } in mutations {
+            owner.execute(AssertSqlSafe(sql.clone())).await?;
+            let findings = bed.db.audit(pair().first()).await?;
+            assert!(!findings.is_empty(), "{mode:?}: not noticed: {sql}");
+            // The attacks are many, so one mode sees all that opens.
+            if opens && mode == ContextMode::Plain {
+                let attempts = bed.prove().await?;
+                let noticed = attempts.iter().any(|it| it.outcome != Outcome::Blocked);
+                assert!(noticed, "the attacks did not notice: {sql}");
+            }
+            let repair = migration(&bed.owner_url, &bed.app_url, &bed.admin_url)
+                .context(mode)
+                .seal_keys([seal_key("k1")]);
+            let changes = repair.run().await?;
+            assert!(!changes.is_empty(), "{mode:?}: not put back: {sql}");
+            let left = bed.db.audit(pair().first()).await?;
+            assert!(left.is_empty(), "{mode:?}: after {sql}: {left:#?}");
+        }
+    }
+    Ok(())
+}
