@@ -170,7 +170,8 @@ impl TenantDb {
     ) -> Result<Option<Option<String>>, sqlx::Error> {
         let ask = !self.states().is_believed(scope.org_id());
         let mut statements = Vec::new();
-        if !session.is_bound_to(bound) {
+        let binds = !session.is_bound_to(bound);
+        if binds {
             // Whatever happens on the way, it is bound to nobody that we know of.
             session.set_bound(None);
             let place = self.place(session.backend());
@@ -187,7 +188,9 @@ impl TenantDb {
         }
         let statements = AssertSqlSafe(statements.join("; "));
         let rows = session.connection().fetch_all(statements).await?;
-        session.set_bound(Some((bound.clone(), self.context().binds_for())));
+        if binds {
+            session.set_bound(Some((bound.clone(), self.context().binds_for())));
+        }
         // The state is the last that was asked for.
         rows.last().filter(|_| ask).map(|row| row.try_get(0)).transpose()
     }

@@ -11,8 +11,9 @@ use cupel_tenant::Finding;
 use facts::Facts;
 pub use report::AuditReport;
 pub use request::Audit;
-use sqlx::PgConnection;
+use sqlx::{Executor, PgConnection, Row};
 
+use crate::context::POOLED_ROLLBACK;
 use crate::{Error, TenantDb};
 
 /// What is asked about a database.
@@ -40,25 +41,25 @@ impl Question {
 /// Reads the whole database as the application's role, and leaves out what is only to be known.
 pub(crate) async fn audit(db: &TenantDb) -> Result<Vec<Finding>, Error> {
     let mut session = db.pool().lend_tested().await?;
-    let app: String = sqlx::query_scalar("SELECT session_user::text")
-        .fetch_one(session.connection())
-        .await
-        .map_err(Error::statement("the audit"))?;
-    let report = run(session.connection(), &Question::of(app)).await?;
+    // By the simple protocol, which prepares nothing.
+    let app = session.connection().fetch_one("SELECT session_user::text").await;
+    let app = app.and_then(|row| row.try_get(0)).map_err(Error::statement("the audit"))?;
+    let closing = if db.is_behind_pooler() { POOLED_ROLLBACK } else { "ROLLBACK" };
+    let report = run(session.connection(), &Question::of(app), closing).await?;
     session.give_back();
-    Ok(report
-        .findings
-        .into_iter()
-        .filter(|it| it.severity > cupel_tenant::Severity::Info)
-        .collect())
+    let mut findings = report.findings;
+    findings.retain(|it| it.severity > cupel_tenant::Severity::Info);
+    Ok(findings)
 }
 
 /// Asks in one transaction that writes nothing, of which every query sees the same state.
 pub(crate) async fn run(
     conn: &mut PgConnection,
     question: &Question,
+    closing: &'static str,
 ) -> Result<AuditReport, Error> {
-    let report = in_snapshot(conn, question).await.map_err(Error::statement("the audit"))?;
+    let report = in_snapshot(conn, question, closing).await;
+    let report = report.map_err(Error::statement("the audit"))?;
     report.ok_or_else(|| {
         let missing =
             sqlx::Error::Configuration("there is no role of the application's name".into());
@@ -69,12 +70,13 @@ pub(crate) async fn run(
 async fn in_snapshot(
     conn: &mut PgConnection,
     question: &Question,
+    closing: &'static str,
 ) -> Result<Option<AuditReport>, sqlx::Error> {
     const OPENING: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
         SET LOCAL search_path = pg_catalog; SET LOCAL quote_all_identifiers = off";
     sqlx::raw_sql(OPENING).execute(&mut *conn).await?;
     let report = read(conn, question).await;
-    sqlx::raw_sql("ROLLBACK").execute(conn).await?;
+    sqlx::raw_sql(closing).execute(conn).await?;
     report
 }
 

@@ -98,7 +98,7 @@ impl Audit {
             self.app_role.clone().unwrap_or_else(|| options.get_username().to_owned());
         let mut conn =
             PgConnection::connect_with(&options).await.map_err(Error::connect("audit"))?;
-        let report = run(&mut conn, &question).await;
+        let report = run(&mut conn, &question, "ROLLBACK").await;
         let _ = conn.close().await;
         report
     }

@@ -185,6 +185,7 @@ fn transactions() -> u64 {
     std::env::var("HISTORY_TRANSACTIONS").ok().and_then(|it| it.parse().ok()).unwrap_or(4_000)
 }
 
+#[expect(clippy::print_stdout, reason = "a long run tells what it did")]
 async fn run(mode: ContextMode, connections: u32, pooled: bool) -> TestResult {
     let wanted = transactions() / 4;
     // A server of its own: it is going to crash.

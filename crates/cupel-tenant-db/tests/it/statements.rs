@@ -177,3 +177,15 @@ async fn a_session_that_died_while_it_waited_is_replaced() -> TestResult {
     assert_eq!(names(&bed.db, "acme").await?, ["acme"]);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_session_is_bound_anew_before_its_seal_expires() -> TestResult {
+    let bed = three_orgs(ContextMode::Sealed, 1).await?;
+    let begun = std::time::Instant::now();
+    // Longer than a seal lasts, and often enough that the registry is asked in between.
+    while begun.elapsed() < Duration::from_secs(12) {
+        assert_eq!(names(&bed.db, "acme").await?, ["acme"], "after {:?}", begun.elapsed());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}

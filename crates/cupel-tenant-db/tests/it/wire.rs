@@ -3,14 +3,17 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use cupel_tenant_db::{TenantDb, TxOptions};
+use cupel_tenant_db::{ContextMode, TenantDb, TxOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
-use crate::bed::{Bed, TestResult, scope};
+use crate::bed::{Bed, TestResult, scope, seal_key};
+
+const READ: &str = "SELECT name FROM pipelines WHERE id = 'a'";
 
 /// The way to the database, and how often the server has said on it that it waits for the next query.
 struct Counted {
@@ -69,48 +72,63 @@ async fn relay(
     }
 }
 
-#[tokio::test]
-async fn a_guarded_transaction_takes_as_many_round_trips_as_a_plain_one() -> TestResult {
-    let bed = Bed::start().await?;
-    bed.pipeline("acme", "a").await?;
-    let read = "SELECT name FROM pipelines WHERE id = 'a'";
+/// The round trips of the opening, of one read and of the commit.
+type Trips = (usize, usize, usize);
 
+async fn ours(mode: ContextMode) -> Result<Vec<Trips>, Box<dyn std::error::Error>> {
+    let bed = Bed::of(mode, 1).await?;
+    bed.pipeline("acme", "a").await?;
     let way = Counted::new(&bed.app_url).await?;
-    let db = TenantDb::builder(&way.url).max_connections(1).connect().await?;
-    let options = TxOptions::new().read_only().statement_timeout(std::time::Duration::from_secs(5));
-    let mut ours = Vec::new();
+    let db =
+        TenantDb::builder(&way.url).seal_key(seal_key("k1")).max_connections(1).connect().await?;
+    let options = TxOptions::new().read_only().statement_timeout(Duration::from_secs(5));
+    let mut trips = Vec::new();
     for _ in 0..3 {
         way.taken();
         let mut tx = db.begin_with(&scope("acme"), options).await?;
         let opening = way.taken();
-        let name: String = sqlx::query_scalar(read).fetch_one(&mut tx).await?;
+        let name: String = sqlx::query_scalar(READ).fetch_one(&mut tx).await?;
         assert_eq!(name, "acme");
         let reading = way.taken();
         tx.commit().await?;
-        ours.push((opening, reading, way.taken()));
+        trips.push((opening, reading, way.taken()));
     }
+    Ok(trips)
+}
 
+async fn plain() -> Result<Vec<Trips>, Box<dyn std::error::Error>> {
+    let bed = Bed::start().await?;
+    bed.pipeline("acme", "a").await?;
     let way = Counted::new(&bed.owner_url).await?;
     let pool = sqlx::postgres::PgPoolOptions::new()
         .max_connections(1)
         .test_before_acquire(false)
         .connect(&way.url)
         .await?;
-    let mut plain = Vec::new();
+    let mut trips = Vec::new();
     for _ in 0..3 {
         way.taken();
         let mut tx = pool.begin().await?;
         let opening = way.taken();
-        let _: String = sqlx::query_scalar(read).fetch_one(&mut *tx).await?;
+        let _: String = sqlx::query_scalar(READ).fetch_one(&mut *tx).await?;
         let reading = way.taken();
         tx.commit().await?;
-        plain.push((opening, reading, way.taken()));
+        trips.push((opening, reading, way.taken()));
         // What the pool does when it takes a connection back is not the transaction's.
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // The first time the statement is prepared, and ours connects.
-    assert_eq!(ours.get(1..), Some(&[(1, 1, 1); 2][..]));
-    assert_eq!(ours.get(1..), plain.get(1..));
+    Ok(trips)
+}
+
+#[tokio::test]
+async fn a_guarded_transaction_takes_as_many_round_trips_as_a_plain_one() -> TestResult {
+    let plain = plain().await?;
+    for mode in [ContextMode::Plain, ContextMode::Sealed, ContextMode::Register] {
+        let ours = ours(mode).await?;
+        // The first time the statement is prepared, and ours connects.
+        assert_eq!(ours.get(1..), Some(&[(1, 1, 1); 2][..]), "{mode:?}");
+        assert_eq!(ours.get(1..), plain.get(1..), "{mode:?}");
+    }
     Ok(())
 }
 
