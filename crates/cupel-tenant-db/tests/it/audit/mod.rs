@@ -5,5 +5,6 @@ mod declared;
 mod policies;
 mod powers;
 mod random;
+mod schemas;
 mod stage;
 mod tables;
