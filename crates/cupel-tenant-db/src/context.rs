@@ -223,7 +223,10 @@ pub(crate) const POOLED_ROLLBACK: &str = "ROLLBACK; DEALLOCATE ALL";
 
 /// Commits a transaction that may have left something, behind a pooler. What a commit would not undo goes
 /// before it, so that it is gone even if the commit fails.
-pub(crate) const CLEANED_COMMIT: &str = concat!(clean_up!(), "; SAVEPOINT cupel_commit; COMMIT");
+/// What is deferred to the commit goes first: its triggers act for the organization, which the cleaning
+/// takes away.
+pub(crate) const CLEANED_COMMIT: &str =
+    concat!("SET CONSTRAINTS ALL IMMEDIATE; ", clean_up!(), "; SAVEPOINT cupel_commit; COMMIT");
 
 /// Rolls such a transaction back.
 pub(crate) const CLEANED_ROLLBACK: &str = concat!("ROLLBACK; ", clean_up!());

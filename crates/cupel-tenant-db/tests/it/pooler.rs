@@ -115,3 +115,26 @@ async fn what_a_transaction_leaves_is_cleared_from_the_backend() -> TestResult {
     pooler.stop().await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_deferred_trigger_still_acts_for_the_organization() -> TestResult {
+    let bed = Bed::start().await?;
+    bed.sql(
+        "CREATE TABLE seen (names bigint);
+         GRANT INSERT ON seen TO cupel_app;
+         CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           INSERT INTO seen SELECT count(*) FROM pipelines; RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER look AFTER INSERT ON pipelines DEFERRABLE INITIALLY DEFERRED
+           FOR EACH ROW EXECUTE FUNCTION look()",
+    )
+    .await?;
+    let (pooler, db) = behind(&bed, 1).await?;
+    let mut tx = db.begin(&scope("acme")).await?;
+    tx.execute("INSERT INTO pipelines (org_id, id, name) VALUES ('acme', 'a', 'a')").await?;
+    // Something that has the session cleaned.
+    tx.execute("PREPARE p AS SELECT 1").await?;
+    tx.commit().await?;
+    assert_eq!(bed.number("SELECT sum(names)::bigint FROM seen").await?, 1);
+    pooler.stop().await?;
+    Ok(())
+}
