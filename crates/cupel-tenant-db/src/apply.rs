@@ -3,94 +3,28 @@
 use cupel_tenant::Changes;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::migration::{lacks, met_another};
-use crate::schema::{self, TableName};
-use crate::{ColumnType, Error, Migration, SealKey, Table, TableKind};
+use crate::login::{lacks, met_another};
+use crate::migration::Opened;
+use crate::schema::{self, Declared};
+use crate::work::Work;
+use crate::{Error, Migration, SealKey};
 
 /// The advisory lock that migrations of one database take: the bytes of "cupel-db".
 const LOCK: i64 = 0x6375_7065_6c2d_6462;
 
-/// Refuses declarations that do not fit their tables. Reads only.
-pub(crate) async fn check_tables(
-    conn: &mut PgConnection,
-    tables: &[Table],
-    column_type: ColumnType,
-) -> Result<(), Error> {
-    for table in tables {
-        let name = table.parsed()?;
-        if let Some(problem) = misfit(conn, &name, table.kind(), column_type).await? {
-            return Err(Error::TableUnfit { table: name.to_string(), problem });
-        }
-    }
-    Ok(())
-}
-
-async fn misfit(
-    conn: &mut PgConnection,
-    name: &TableName,
-    kind: TableKind,
-    column_type: ColumnType,
-) -> Result<Option<&'static str>, Error> {
-    let oid: Option<sqlx::postgres::types::Oid> = sqlx::query_scalar(
-        "SELECT oid FROM pg_catalog.pg_class
-         WHERE oid = pg_catalog.to_regclass($1) AND relkind IN ('r', 'p')",
-    )
-    .bind(name.quoted())
-    .fetch_optional(&mut *conn)
-    .await
-    .map_err(Error::statement("looking at the tables"))?;
-    let Some(oid) = oid else {
-        return Ok(Some("does not exist; create it before the migration"));
-    };
-    let columns: Vec<(String, String, bool, bool)> = sqlx::query_as(
-        "SELECT a.attname::text, pg_catalog.format_type(a.atttypid, NULL), a.attnotnull,
-                coalesce(c.collisdeterministic, true)
-         FROM pg_catalog.pg_attribute a
-         LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
-         WHERE a.attrelid = $1 AND NOT a.attisdropped AND a.attname IN ('org_id', 'workspace_id')",
-    )
-    .bind(oid)
-    .fetch_all(conn)
-    .await
-    .map_err(Error::statement("looking at the columns"))?;
-    let column = |wanted: &str| columns.iter().find(|(name, ..)| name == wanted);
-    let wrong_type =
-        |(_, kind, _, exact): &(String, String, bool, bool)| kind != column_type.as_str() || !exact;
-    let org = column(schema::ORG_COLUMN);
-    Ok(match (kind, org) {
-        (TableKind::Global, Some(_)) => {
-            Some("is declared global and has a column org_id; declare whose its rows are")
-        }
-        (TableKind::Global, None) => None,
-        (_, None) => Some("has no column org_id; add it, NOT NULL"),
-        (_, Some(org)) if wrong_type(org) => Some(
-            "has an org_id of another type than the database's (text COLLATE \"C\", or uuid); change it",
-        ),
-        (_, Some((_, _, false, _))) => Some("lets org_id be NULL; make it NOT NULL"),
-        (TableKind::Workspace, _) => match column(schema::WORKSPACE_COLUMN) {
-            None => Some("has no column workspace_id; add it, or declare the table as an org's"),
-            Some(workspace) if wrong_type(workspace) => {
-                Some("has a workspace_id of another type than the database's; change it")
-            }
-            Some(_) => None,
-        },
-        _ => None,
-    })
-}
-
-/// Brings the schema `cupel`, the tables and the rights about, in one transaction.
+/// Brings the schema `cupel`, the tables and the rights about, in one transaction. Without work it is the
+/// schema alone, and nobody notices.
 pub(crate) async fn objects(
-    conn: &mut PgConnection,
+    opened: &mut Opened,
     migration: &Migration,
-    app: &str,
-    admin: Option<&str>,
-    changes: &mut Changes,
+    work: Option<&Work>,
 ) -> Result<(), Error> {
+    let (app, admin) = (opened.app().to_owned(), opened.admin().map(str::to_owned));
     let mut tries = 0;
     loop {
         let mut made = Changes::none();
-        let mut tx = conn.begin().await.map_err(Error::statement("the migration"))?;
-        let outcome = apply(&mut tx, migration, app, admin, &mut made).await;
+        let mut tx = opened.conn.begin().await.map_err(Error::statement("the migration"))?;
+        let outcome = apply(&mut tx, migration, work, &app, admin.as_deref(), &mut made).await;
         let outcome = match outcome {
             Ok(()) => tx.commit().await,
             Err(error) => {
@@ -100,7 +34,7 @@ pub(crate) async fn objects(
         };
         match outcome {
             Ok(()) => {
-                made.iter().for_each(|change| changes.push(change));
+                made.iter().for_each(|change| opened.changes.push(change));
                 return Ok(());
             }
             Err(error) => {
@@ -119,6 +53,23 @@ pub(crate) async fn objects(
 }
 
 async fn apply(
+    conn: &mut PgConnection,
+    migration: &Migration,
+    work: Option<&Work>,
+    app: &str,
+    admin: Option<&str>,
+    changes: &mut Changes,
+) -> Result<(), sqlx::Error> {
+    install(conn, migration, app, admin, changes).await?;
+    if let Some(work) = work {
+        tables(conn, work, app, admin, changes).await?;
+        surround(conn, app, changes).await?;
+        harden(conn, admin, migration.is_sealed(), changes).await?;
+    }
+    Ok(())
+}
+
+async fn install(
     conn: &mut PgConnection,
     migration: &Migration,
     app: &str,
@@ -141,14 +92,27 @@ async fn apply(
     if migration.is_sealed() {
         keep_keys(conn, migration.keys(), changes).await?;
     }
+    Ok(())
+}
+
+async fn tables(
+    conn: &mut PgConnection,
+    work: &Work,
+    app: &str,
+    admin: Option<&str>,
+    changes: &mut Changes,
+) -> Result<(), sqlx::Error> {
+    // After the functions that columns may draw from, before the policies that need the columns.
+    if !work.prepare.is_empty() {
+        sqlx::raw_sql(AssertSqlSafe(work.prepare.as_str())).execute(&mut *conn).await?;
+        changes.push("made keys, references and indexes carry the organization");
+    }
     let mut declared = Vec::new();
-    for table in migration.declared() {
-        // Checked before the transaction was opened.
-        let Ok(name) = table.parsed() else { continue };
-        if isolate(conn, &name, table.kind(), app, admin).await? {
-            changes.push(format!("isolated {name}"));
+    for table in &work.tables {
+        if isolate(conn, table, app, admin).await? {
+            changes.push(format!("isolated {}", table.name));
         }
-        declared.push(name.to_string());
+        declared.push(table.name.to_string());
     }
     let gone: Vec<(String,)> = sqlx::query_as(
         "DELETE FROM cupel.tenant_tables WHERE schema_name || '.' || table_name <> ALL ($1)
@@ -160,24 +124,53 @@ async fn apply(
     for (name,) in gone {
         changes.push(format!("took {name} off the declared tables; its policies stay"));
     }
-    harden(conn, admin, migration.is_sealed(), changes).await
+    Ok(())
 }
 
-async fn isolate(
+/// Has views read as whoever asks, and new tables be nobody's until they are declared.
+async fn surround(
     conn: &mut PgConnection,
-    name: &TableName,
-    kind: TableKind,
+    app: &str,
+    changes: &mut Changes,
+) -> Result<(), sqlx::Error> {
+    for (what, question, sql) in [
+        (
+            "had views read with the rights of whoever asks",
+            schema::owners_views(app),
+            schema::invokers(app),
+        ),
+        (
+            "took what new tables would be granted",
+            schema::given_by_default(app),
+            schema::give_nothing(app),
+        ),
+    ] {
+        let found: bool = sqlx::query_scalar(AssertSqlSafe(format!("SELECT EXISTS ({question})")))
+            .fetch_one(&mut *conn)
+            .await?;
+        if found {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await?;
+            changes.push(what);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn isolate(
+    conn: &mut PgConnection,
+    table: &Declared,
     app: &str,
     admin: Option<&str>,
 ) -> Result<bool, sqlx::Error> {
-    let sql = schema::isolate(name, kind, app, admin);
+    let sql = schema::isolate(table, app, admin);
+    let name = &table.name;
     let recorded: Option<(bool, String)> = sqlx::query_as(
-        "SELECT definition = md5($3), policies FROM cupel.tenant_tables
+        "SELECT definition = $3, policies FROM cupel.tenant_tables
          WHERE schema_name = $1 AND table_name = $2",
     )
     .bind(&name.schema)
     .bind(&name.table)
-    .bind(&sql)
+    .bind(schema::definition(&sql))
     .fetch_optional(&mut *conn)
     .await?;
     let state = schema::policies_of(name);
@@ -194,29 +187,20 @@ async fn isolate(
     .bind(app)
     .bind(admin)
     .bind(name.quoted())
-    .bind(kind == TableKind::Global)
+    .bind(!table.is_of_orgs())
     .fetch_one(&mut *conn)
     .await?;
-    let flags = kind == TableKind::Global || (on && forced);
+    let closed: bool = sqlx::query_scalar(AssertSqlSafe(schema::children_are_closed(name)))
+        .bind(app)
+        .fetch_one(&mut *conn)
+        .await?;
+    let flags = !table.is_of_orgs() || (on && forced && closed);
     if flags && rights && recorded == Some((true, policies)) {
         return Ok(false);
     }
-    sqlx::raw_sql(AssertSqlSafe(sql.as_str())).execute(&mut *conn).await?;
-    let (_, _, policies): (bool, bool, String) =
-        sqlx::query_as(AssertSqlSafe(state.as_str())).fetch_one(&mut *conn).await?;
-    sqlx::query(
-        "INSERT INTO cupel.tenant_tables (schema_name, table_name, kind, definition, policies)
-         VALUES ($1, $2, $3, md5($4), $5)
-         ON CONFLICT (schema_name, table_name) DO UPDATE
-         SET kind = excluded.kind, definition = excluded.definition, policies = excluded.policies",
-    )
-    .bind(&name.schema)
-    .bind(&name.table)
-    .bind(kind.as_str())
-    .bind(&sql)
-    .bind(&policies)
-    .execute(conn)
-    .await?;
+    sqlx::raw_sql(AssertSqlSafe(format!("{sql}{}", schema::record(table, &sql))))
+        .execute(conn)
+        .await?;
     Ok(true)
 }
 

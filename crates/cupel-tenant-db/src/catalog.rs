@@ -2,13 +2,17 @@
 
 use sqlx::PgConnection;
 
-use crate::schema::TableName;
+use crate::schema::{TableName, ident};
 use crate::{Error, TableKind};
 
-/// A table that carries `org_id`, or is declared.
+/// A table of organizations: one that is declared, or that has a column like one that is.
 #[derive(Clone, Debug)]
 pub(crate) struct Relation {
     pub(crate) name: TableName,
+    /// The column that names the organization of a row.
+    pub(crate) org_column: String,
+    /// The column that names its workspace, if the table has workspaces.
+    pub(crate) workspace_column: String,
     /// `None` if nobody declared it.
     pub(crate) kind: Option<TableKind>,
     pub(crate) columns: Vec<Column>,
@@ -50,41 +54,80 @@ impl Relation {
     pub(crate) fn has_workspaces(&self) -> bool {
         self.kind == Some(TableKind::Workspace)
     }
+
+    /// Whether it has one row for each organization, as the table of the organizations themselves.
+    pub(crate) fn is_one_per_org(&self) -> bool {
+        self.primary_key == [self.org_column.as_str()]
+    }
+
+    /// The column that names the organization, quoted.
+    pub(crate) fn org(&self) -> String {
+        ident(&self.org_column)
+    }
+
+    /// The column that names the workspace, quoted.
+    pub(crate) fn workspace(&self) -> String {
+        ident(&self.workspace_column)
+    }
+
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|it| it.name == name)
+    }
 }
 
 /// Constraint, schema and table referred to, columns here and there.
 type ReferenceRow = (String, String, String, Vec<String>, Vec<String>);
-type TableRow = (String, String, Option<String>, bool, Vec<String>);
+type TableRow = (String, String, Option<String>, String, String, bool, Vec<String>);
 
-/// Reads every table that carries `org_id`, declared or not, parents before children.
+/// Reads every table of organizations, parents before children. Of those that nobody declared, these are the
+/// tables that have a column by which another names its organizations; partitions and children are reached by
+/// their parents alone, unless they can be read.
 pub(crate) async fn relations(conn: &mut PgConnection) -> Result<Vec<Relation>, Error> {
     read(conn).await.map_err(Error::statement("reading the catalogs"))
 }
 
 async fn read(conn: &mut PgConnection) -> Result<Vec<Relation>, sqlx::Error> {
     let tables: Vec<TableRow> = sqlx::query_as(
-        "SELECT n.nspname::text, c.relname::text, t.kind,
+        "WITH org_columns AS (
+           SELECT 'org_id'::name AS name UNION SELECT org_column FROM cupel.tenant_tables WHERE org_column <> 'id')
+         SELECT n.nspname::text, c.relname::text, t.kind, o.name::text,
+            coalesce(t.workspace_column, 'workspace_id')::text,
             has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT'),
             ARRAY(SELECT a.attname::text FROM pg_constraint k, unnest(k.conkey) WITH ORDINALITY u(num, at)
                   JOIN pg_attribute a ON a.attnum = u.num
                   WHERE k.conrelid = c.oid AND k.contype = 'p' AND a.attrelid = c.oid ORDER BY u.at)
          FROM pg_class c
          JOIN pg_namespace n ON n.oid = c.relnamespace
-         JOIN pg_attribute o ON o.attrelid = c.oid AND o.attname = 'org_id' AND NOT o.attisdropped
          LEFT JOIN cupel.tenant_tables t ON t.schema_name = n.nspname AND t.table_name = c.relname
+         JOIN LATERAL (SELECT a.attname AS name FROM pg_attribute a
+           WHERE a.attrelid = c.oid AND NOT a.attisdropped
+             AND CASE WHEN t.kind IS NULL THEN a.attname IN (SELECT name FROM org_columns)
+                      ELSE a.attname = t.org_column END
+           ORDER BY a.attname <> 'org_id', 1 LIMIT 1) o ON true
          WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'cupel')
            AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp\\_%'
+           AND (t.kind IS NOT NULL OR has_any_column_privilege(c.oid, 'SELECT')
+             OR NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid))
          ORDER BY 1, 2",
     )
     .fetch_all(&mut *conn)
     .await?;
     let mut relations = Vec::with_capacity(tables.len());
-    for (schema, table, kind, readable, primary_key) in tables {
+    for (schema, table, kind, org_column, workspace_column, readable, primary_key) in tables {
         let name = TableName { schema, table };
         let columns = columns(conn, &name).await?;
         let references = references(conn, &name).await?;
         let kind = kind.as_deref().and_then(TableKind::parse);
-        relations.push(Relation { name, kind, columns, primary_key, references, readable });
+        relations.push(Relation {
+            name,
+            org_column,
+            workspace_column,
+            kind,
+            columns,
+            primary_key,
+            references,
+            readable,
+        });
     }
     Ok(parents_first(relations))
 }

@@ -117,9 +117,9 @@ struct Erasing<'a> {
 
 impl Erasing<'_> {
     async fn delete(&mut self, conn: &mut PgConnection, relation: &Relation) -> Result<(), Error> {
-        let (name, key) = (relation.name.quoted(), self.key);
+        let (name, org, key) = (relation.name.quoted(), relation.org(), self.key);
         let done =
-            sqlx::query(AssertSqlSafe(format!("DELETE FROM {name} WHERE org_id = $1::{key}")))
+            sqlx::query(AssertSqlSafe(format!("DELETE FROM {name} WHERE {org} = $1::{key}")))
                 .bind(self.org.as_str())
                 .execute(conn)
                 .await
@@ -129,8 +129,8 @@ impl Erasing<'_> {
     }
 
     async fn count(&mut self, conn: &mut PgConnection, relation: &Relation) -> Result<(), Error> {
-        let (name, key) = (relation.name.quoted(), self.key);
-        let count = format!("SELECT count(*) FROM {name} WHERE org_id = $1::{key}");
+        let (name, org, key) = (relation.name.quoted(), relation.org(), self.key);
+        let count = format!("SELECT count(*) FROM {name} WHERE {org} = $1::{key}");
         let left: i64 = sqlx::query_scalar(AssertSqlSafe(count))
             .bind(self.org.as_str())
             .fetch_one(conn)

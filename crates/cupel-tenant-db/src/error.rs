@@ -49,6 +49,21 @@ pub enum Error {
     #[error("the admin grant has expired; ask for a new one")]
     GrantExpired,
 
+    /// A declared column cannot be one.
+    #[error(
+        "a declared table has no usable column name: each is of 1 to 63 bytes, and the organization's is not the workspace's"
+    )]
+    InvalidColumnName,
+
+    /// A declaration cannot be read.
+    #[error("line {line} of the declaration is wrong: {problem}")]
+    InvalidDeclaration {
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+
     /// A field of an admin grant breaks a rule.
     #[error("the admin grant is not valid: {rule}")]
     InvalidGrant {
@@ -79,6 +94,20 @@ pub enum Error {
         /// What the server reported.
         #[source]
         source: BoxError,
+    },
+
+    /// A declared table has rows, and its keys let them refer to rows of other organizations or tell of
+    /// them. Changing keys under rows takes steps that do not block whoever works with them.
+    #[error(
+        "{constraint} of {table} does not carry {column}, and there are rows; `cupel adopt` changes it without long locks"
+    )]
+    NeedsAdoption {
+        /// The table.
+        table: String,
+        /// The constraint or index, in words and with its name.
+        constraint: String,
+        /// The column of the organization.
+        column: String,
     },
 
     /// There is no admin path, because no admin URL was configured.
@@ -197,13 +226,34 @@ pub enum Error {
         source: BoxError,
     },
 
+    /// A table was locked whenever its adoption needed a lock for a moment.
+    ///
+    /// Running it again goes on from there.
+    #[error("a table is locked by long transactions all the time; end them, or run it again later")]
+    TableInUse {
+        /// What the server reported.
+        #[source]
+        source: BoxError,
+    },
+
+    /// Statements were counted that enforcement would block.
+    #[error(
+        "{table} was violated by {violations} statements that enforcement would block; the server's log shows some of them: correct the service, count anew, and enforce once none is counted"
+    )]
+    StillViolated {
+        /// The table.
+        table: String,
+        /// How many statements.
+        violations: u64,
+    },
+
     /// A declared table does not fit its declaration.
     #[error("the declared table {table} {problem}")]
     TableUnfit {
         /// The table.
         table: String,
         /// What is wrong, and what is needed.
-        problem: &'static str,
+        problem: String,
     },
 
     /// Transactions that began before the organization was refused are still open, and could yet write.
@@ -283,7 +333,8 @@ impl Error {
             | Self::NothingStored { .. }
             | Self::PoolExhausted { .. }
             | Self::StillInUse { .. }
-            | Self::Statement { .. } => LayerErrorKind::Failed,
+            | Self::Statement { .. }
+            | Self::TableInUse { .. } => LayerErrorKind::Failed,
             _ => LayerErrorKind::Refused,
         }
     }

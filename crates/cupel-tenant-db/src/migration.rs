@@ -1,16 +1,14 @@
 use std::fmt;
 
 use cupel_tenant::Changes;
-use percent_encoding::percent_decode_str;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
-use url::Url;
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use crate::builder::connect_options;
-use crate::error::sqlstate;
-use crate::power::Powers;
-use crate::schema::{self, Declared, Purpose};
-use crate::{ColumnType, ContextMode, Error, SealKey, Table, apply};
+use crate::login::Login;
+use crate::schema::{self, Purpose, Whole};
+use crate::shape::Shape;
+use crate::work::Work;
+use crate::{ColumnType, ContextMode, Error, SealKey, Table, apply, fit};
 
 /// What makes a database keep organizations apart: roles, the schema `cupel`, and row-level security on
 /// every declared table.
@@ -47,19 +45,58 @@ pub struct Migration {
     owner_url: String,
     app_url: Option<String>,
     admin_url: Option<String>,
-    declared: Declared,
+    whole: Whole,
     seal_keys: Vec<SealKey>,
     tables: Vec<Table>,
     allow_plaintext: bool,
 }
 
-/// A role as a URL names it.
-pub(crate) struct Login {
-    pub(crate) name: String,
-    purpose: Purpose,
-    password: Option<String>,
-    /// `None` for a role that nobody logs in as.
-    options: Option<PgConnectOptions>,
+/// The owner's connection, with what was looked at.
+pub(crate) struct Opened {
+    pub(crate) conn: PgConnection,
+    app: Login,
+    admin: Option<Login>,
+    /// The role that reads the keys of seals, where contexts are sealed.
+    guard: Option<Login>,
+    pub(crate) shapes: Vec<Shape>,
+    pub(crate) changes: Changes,
+}
+
+impl Opened {
+    async fn check_roles(mut self) -> Result<Self, Error> {
+        for role in self.guard.iter().chain([&self.app]).chain(&self.admin) {
+            role.check(&mut self.conn).await?;
+        }
+        Ok(self)
+    }
+
+    pub(crate) async fn make_roles(&mut self) -> Result<(), Error> {
+        for role in self.guard.iter().chain([&self.app]).chain(&self.admin) {
+            role.ensure(&mut self.conn, &mut self.changes).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the tables again.
+    pub(crate) async fn reread(&mut self, migration: &Migration) -> Result<(), Error> {
+        self.shapes =
+            fit::shapes(&mut self.conn, &migration.tables, migration.whole.column_type).await?;
+        Ok(())
+    }
+
+    pub(crate) fn app(&self) -> &str {
+        &self.app.name
+    }
+
+    pub(crate) fn admin(&self) -> Option<&str> {
+        self.admin.as_ref().map(|login| login.name.as_str())
+    }
+
+    /// Returns what changed.
+    pub(crate) async fn close(self) -> Changes {
+        let _ = self.conn.close().await;
+        self.changes
+    }
 }
 
 impl Migration {
@@ -69,7 +106,7 @@ impl Migration {
             owner_url: owner_url.to_owned(),
             app_url: None,
             admin_url: None,
-            declared: Declared::default(),
+            whole: Whole::default(),
             seal_keys: Vec::new(),
             tables: Vec::new(),
             allow_plaintext: false,
@@ -94,19 +131,19 @@ impl Migration {
 
     /// The type of `org_id` and `workspace_id` in every table.
     pub fn column_type(self, column_type: ColumnType) -> Self {
-        Self { declared: Declared { column_type, ..self.declared }, ..self }
+        Self { whole: Whole { column_type, ..self.whole }, ..self }
     }
 
     /// How transactions tell the server whose they are; plain unless told. It can be changed by a later
     /// migration: services that are connected then must connect again.
     pub fn context(self, mode: ContextMode) -> Self {
-        Self { declared: Declared { mode, ..self.declared }, ..self }
+        Self { whole: Whole { mode, ..self.whole }, ..self }
     }
 
     /// Says whether a policy raises an error, of SQLSTATE `CU001`, where no organization is named.
     /// Without this there are no rows then, as of an organization that has none.
     pub fn strict(self, strict: bool) -> Self {
-        Self { declared: Declared { strict, ..self.declared }, ..self }
+        Self { whole: Whole { strict, ..self.whole }, ..self }
     }
 
     /// The keys that seals are opened with, all of them: one that is left out opens nothing from then on.
@@ -143,17 +180,22 @@ impl Migration {
         }
         sql += &self.install_sql(&app.name, admin_name);
         for table in &self.tables {
+            let table = table.parsed()?;
+            let isolate = schema::isolate(&table, &app.name, admin_name);
             sql += "\n";
-            sql += &schema::isolate(&table.parsed()?, table.kind(), &app.name, admin_name);
+            sql += &isolate;
+            sql += &schema::record(&table, &isolate);
         }
         sql += "\n";
+        sql += &schema::invokers(&app.name);
+        sql += &schema::give_nothing(&app.name);
         sql += &schema::hardening(None, admin_name, self.is_sealed());
         Ok(sql)
     }
 
     pub(crate) fn install_sql(&self, app: &str, admin: Option<&str>) -> String {
-        let mode = self.declared.mode;
-        let mut sql = schema::install(&self.declared, app, admin);
+        let mode = self.whole.mode;
+        let mut sql = schema::install(&self.whole, app, admin);
         sql += &schema::grant_schema(app, Purpose::App, app, mode);
         if let Some(admin) = admin {
             sql += &schema::grant_schema(admin, Purpose::Admin, app, mode);
@@ -164,17 +206,34 @@ impl Migration {
     /// Makes it so, and returns what changed.
     ///
     /// All of it but the roles is one transaction: dropped or failed half-way, it has changed nothing,
-    /// and it can be run again.
+    /// and it can be run again. Tables without rows are given the keys, references and indexes that carry the
+    /// organization; where there are rows, an [`Adoption`](crate::Adoption) does so without long locks, and
+    /// this refuses. A table in its shadow phase is left as it is.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidUrl`], [`Error::PlainText`] and [`Error::InvalidTableName`] before any I/O;
-    /// [`Error::TableUnfit`] and [`Error::RoleUnfit`] before anything is written;
-    /// [`Error::PowerfulRole`] if the application's URL is the owner's; [`Error::OwnerLacksRight`];
-    /// [`Error::Unreachable`] and [`Error::LoginRefused`].
+    /// [`Error::InvalidUrl`], [`Error::PlainText`], [`Error::InvalidTableName`] and
+    /// [`Error::InvalidColumnName`] before any I/O; [`Error::TableUnfit`], [`Error::NeedsAdoption`] and
+    /// [`Error::RoleUnfit`] before anything is written; [`Error::PowerfulRole`] if the application's URL is
+    /// the owner's; [`Error::OwnerLacksRight`]; [`Error::Unreachable`] and [`Error::LoginRefused`].
     pub async fn run(&self) -> Result<Changes, Error> {
+        let mut opened = self.open().await?;
+        let work = Work::of(&opened.shapes, self.whole.column_type)?;
+        for table in &work.in_shadow {
+            tracing::warn!(
+                "{} is in its shadow phase and is isolated by the end of its adoption",
+                table.name
+            );
+        }
+        opened.make_roles().await?;
+        apply::objects(&mut opened, self, Some(&work)).await?;
+        Ok(opened.close().await)
+    }
+
+    /// Connects as the owner, and refuses what cannot be migrated. Writes nothing.
+    pub(crate) async fn open(&self) -> Result<Opened, Error> {
         if self.is_sealed() && self.seal_keys.is_empty() {
-            return Err(Error::NoSealKey { mode: self.declared.mode.as_str() });
+            return Err(Error::NoSealKey { mode: self.whole.mode.as_str() });
         }
         let owner = connect_options(&self.owner_url, "owner", self.allow_plaintext)?;
         let app = self.app()?;
@@ -195,24 +254,15 @@ impl Migration {
         // Passwords are in some statements, and none of them is worth a line in a log.
         let owner = owner.disable_statement_logging();
         let mut conn = PgConnection::connect_with(&owner).await.map_err(Error::connect("owner"))?;
-        apply::check_tables(&mut conn, &self.tables, self.declared.column_type).await?;
+        let shapes = fit::shapes(&mut conn, &self.tables, self.whole.column_type).await?;
+        fit::views(&mut conn, &shapes, &app.name).await?;
         let guard = self.is_sealed().then(Login::guard);
-        let roles = || guard.iter().chain([&app]).chain(admin.as_ref());
-        for role in roles() {
-            role.check(&mut conn).await?;
-        }
-        let mut changes = Changes::none();
-        for role in roles() {
-            role.ensure(&mut conn, &mut changes).await?;
-        }
-        let admin = admin.as_ref().map(|login| login.name.as_str());
-        apply::objects(&mut conn, self, &app.name, admin, &mut changes).await?;
-        let _ = conn.close().await;
-        Ok(changes)
+        let opened = Opened { conn, app, admin, guard, shapes, changes: Changes::none() };
+        opened.check_roles().await
     }
 
-    pub(crate) fn declared(&self) -> &[Table] {
-        &self.tables
+    pub(crate) fn type_of_columns(&self) -> ColumnType {
+        self.whole.column_type
     }
 
     pub(crate) fn keys(&self) -> &[SealKey] {
@@ -220,7 +270,7 @@ impl Migration {
     }
 
     pub(crate) fn is_sealed(&self) -> bool {
-        self.declared.mode != ContextMode::Plain
+        self.whole.mode != ContextMode::Plain
     }
 
     fn app(&self) -> Result<Login, Error> {
@@ -248,131 +298,9 @@ impl fmt::Debug for Migration {
     /// Leaves the URLs out: they hold passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Migration")
-            .field("declared", &self.declared)
+            .field("whole", &self.whole)
             .field("seal_keys", &self.seal_keys)
             .field("tables", &self.tables)
             .finish_non_exhaustive()
-    }
-}
-
-impl Login {
-    fn parse(url: &str, purpose: Purpose, allow_plaintext: bool) -> Result<Self, Error> {
-        let which = purpose.as_str();
-        let options = connect_options(url, which, allow_plaintext)?;
-        let parsed = Url::parse(url).map_err(|_| Error::InvalidUrl { which })?;
-        let password = parsed
-            .password()
-            .map(|text| percent_decode_str(text).decode_utf8().map(Into::into))
-            .transpose()
-            .map_err(|_| Error::InvalidUrl { which })?;
-        let name = options.get_username().to_owned();
-        Ok(Self { name, purpose, password, options: Some(options) })
-    }
-
-    fn guard() -> Self {
-        let name = schema::GUARD.to_owned();
-        Self { name, purpose: Purpose::Guard, password: None, options: None }
-    }
-
-    /// Refuses a role that exists and is not as ours is. Reads only: whoever made it may rely on what it
-    /// is.
-    async fn check(&self, conn: &mut PgConnection) -> Result<(), Error> {
-        let Some(powers) = Powers::of(conn, &self.name).await? else { return Ok(()) };
-        let problem = match powers.too_much(self.purpose == Purpose::Admin) {
-            Some(problem) => problem,
-            None if !self.is_as_wanted(conn).await? => self.purpose.lacks(),
-            None => return Ok(()),
-        };
-        let (role, fix) = (self.name.clone(), schema::correct_role(&self.name, self.purpose));
-        Err(Error::RoleUnfit { role, problem, fix })
-    }
-
-    /// Makes the role if there is none.
-    ///
-    /// Roles belong to the whole server and locks to one database, so two migrations can meet here:
-    /// what the other has just made is looked at again.
-    async fn ensure(&self, conn: &mut PgConnection, changes: &mut Changes) -> Result<(), Error> {
-        if Powers::of(conn, &self.name).await?.is_none() {
-            let sql = schema::create_role(&self.name, self.purpose);
-            let mut tries = 0;
-            while let Err(error) =
-                sqlx::raw_sql(AssertSqlSafe(sql.as_str())).execute(&mut *conn).await
-            {
-                tries += 1;
-                if tries > 10 || !met_another(&error) {
-                    return Err(lacks(
-                        "the right to create roles, and BYPASSRLS ones (a superuser)",
-                    )(error));
-                }
-            }
-            changes.push(format!("created role {}", self.name));
-        }
-        self.ensure_password(conn, changes).await
-    }
-
-    async fn ensure_password(
-        &self,
-        conn: &mut PgConnection,
-        changes: &mut Changes,
-    ) -> Result<(), Error> {
-        let (Some(password), Some(options)) = (&self.password, &self.options) else {
-            return Ok(());
-        };
-        let login = PgConnection::connect_with(options).await;
-        match login {
-            Ok(conn) => {
-                let _ = conn.close().await;
-                return Ok(());
-            }
-            Err(error) if sqlstate(&error).as_deref() != Some("28P01") => return Ok(()),
-            Err(_) => {}
-        }
-        let sql = format!(
-            "ALTER ROLE {} PASSWORD {}",
-            schema::ident(&self.name),
-            schema::literal(password)
-        );
-        let mut tries = 0;
-        while let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql.as_str())).execute(&mut *conn).await
-        {
-            tries += 1;
-            if tries > 10 || !met_another(&error) {
-                return Err(lacks("the right to set passwords of roles")(error));
-            }
-        }
-        changes.push(format!("set the password of role {}", self.name));
-        Ok(())
-    }
-
-    async fn is_as_wanted(&self, conn: &mut PgConnection) -> Result<bool, Error> {
-        sqlx::query_scalar(
-            "SELECT rolcanlogin = $3 AND rolbypassrls = $2 FROM pg_catalog.pg_roles WHERE rolname = $1",
-        )
-        .bind(&self.name)
-        .bind(self.purpose == Purpose::Admin)
-        .bind(self.purpose != Purpose::Guard)
-        .fetch_one(conn)
-        .await
-        .map_err(Error::statement("looking at the roles"))
-    }
-}
-
-/// duplicate_object; unique_violation in the catalog; "tuple concurrently updated".
-pub(crate) fn met_another(error: &sqlx::Error) -> bool {
-    match sqlstate(error).as_deref() {
-        Some("42710" | "23505" | "40P01") => true,
-        Some("XX000") => error.to_string().contains("concurrently"),
-        _ => false,
-    }
-}
-
-/// insufficient_privilege means that the owner lacks `needs`.
-pub(crate) fn lacks(needs: &'static str) -> impl FnOnce(sqlx::Error) -> Error {
-    move |error| {
-        if sqlstate(&error).as_deref() == Some("42501") {
-            Error::OwnerLacksRight { needs, source: error.into() }
-        } else {
-            Error::statement("the migration")(error)
-        }
     }
 }

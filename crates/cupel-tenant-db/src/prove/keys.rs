@@ -85,7 +85,10 @@ fn references<'a>(turn: &'a Turn<'_>) -> impl Iterator<Item = (&'a Relation, &'a
     tables.iter().flat_map(move |table| {
         let inner =
             |it: &&Reference| it.to != table.name && tables.iter().any(|to| to.name == it.to);
-        table.references.iter().filter(inner).map(move |reference| (table, reference))
+        // One that leads to the organization itself names nobody else's row.
+        let beyond = |it: &&Reference| it.columns.iter().any(|(here, _)| *here != table.org_column);
+        let all = table.references.iter().filter(inner).filter(beyond);
+        all.map(move |reference| (table, reference))
     })
 }
 
@@ -93,7 +96,8 @@ fn references<'a>(turn: &'a Turn<'_>) -> impl Iterator<Item = (&'a Relation, &'a
 pub(super) async fn collide(turn: &Turn<'_>) -> Seen {
     let n = turn.stage.only(turn.victim);
     let (mut leak, mut odd, mut caught, mut tried) = (None, None, 0, 0);
-    for table in turn.stage.tables.iter().filter(|it| !it.primary_key.is_empty()) {
+    let keyed = |it: &&Relation| !it.primary_key.is_empty() && !it.is_one_per_org();
+    for table in turn.stage.tables.iter().filter(keyed) {
         let insert = |org| turn.stage.insert(table, org, n, COMMON[0]);
         let (Some(attack), Some(again)) = (insert(turn.attacker), insert(turn.victim)) else {
             continue;

@@ -11,8 +11,9 @@ use crate::schema::ident;
 /// Every role that row security does not bind, or that owns a table of organizations.
 const POWERFUL: &str = "SELECT r.rolname::text FROM pg_catalog.pg_roles r
     WHERE r.rolsuper OR r.rolbypassrls OR r.oid IN (
-      SELECT c.relowner FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
-      WHERE a.attname = 'org_id' AND c.relkind IN ('r', 'p') AND NOT a.attisdropped)";
+      SELECT c.relowner FROM cupel.tenant_tables t
+      JOIN pg_catalog.pg_class c ON c.oid = to_regclass(format('%I.%I', t.schema_name, t.table_name))
+      WHERE t.kind <> 'global')";
 
 pub(super) async fn become_another(turn: &Turn<'_>) -> Seen {
     let mut tx = turn.as_attacker().await?;
@@ -116,7 +117,7 @@ pub(super) async fn registry(turn: &Turn<'_>) -> Seen {
     Ok(Some((observed, control)))
 }
 
-/// A table that carries `org_id` is isolated or it is a leak that waits for a grant.
+/// A table of organizations is isolated or it is a leak that waits for a grant.
 pub(super) async fn undeclared(turn: &Turn<'_>) -> Seen {
     let declared = turn.stage.tables.iter().filter(|it| it.is_declared_of_orgs()).count();
     let readable = turn.stage.tables.iter().find(|it| !it.is_declared_of_orgs());
@@ -126,7 +127,7 @@ pub(super) async fn undeclared(turn: &Turn<'_>) -> Seen {
         }
         (None, Some(table)) => Observed::unclear(format!("{} is not declared", table.name)),
         (None, None) => {
-            Observed::refused(format!("all {declared} tables with org_id are declared"))
+            Observed::refused(format!("all {declared} tables of organizations are declared"))
         }
     };
     Ok(Some((observed, owner_reads(turn).await?)))

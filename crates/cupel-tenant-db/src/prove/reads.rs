@@ -12,7 +12,8 @@ use crate::{ContextMode, Error, TenantTx};
 /// Counts the rows that are not the organization's own.
 fn foreign(table: &Relation, own: &OrgId) -> String {
     format!(
-        "SELECT count(*) FILTER (WHERE org_id::text <> {}) FROM {}",
+        "SELECT count(*) FILTER (WHERE {}::text <> {}) FROM {}",
+        table.org(),
         literal(own.as_str()),
         table.name.quoted()
     )
@@ -100,7 +101,7 @@ async fn copied(
 }
 
 async fn lines(tx: &mut TenantTx, table: &Relation) -> Result<Vec<u8>, sqlx::Error> {
-    let sql = format!("COPY {} (org_id) TO STDOUT", table.name.quoted());
+    let sql = format!("COPY {} ({}) TO STDOUT", table.name.quoted(), table.org());
     let mut stream = tx.connection().copy_out_raw(&sql).await?;
     let mut text = Vec::new();
     while let Some(bytes) = stream.try_next().await? {
@@ -127,8 +128,9 @@ pub(super) async fn switch(turn: &Turn<'_>) -> Seen {
         vec![format!(
             "SELECT count(*) FROM (SELECT {first} OFFSET 0) s(v),
                LATERAL (SELECT * FROM {} WHERE s.v IS NOT NULL OFFSET 0) i
-             WHERE i.org_id::text = {}",
+             WHERE i.{}::text = {}",
             table.name.quoted(),
+            table.org(),
             literal(turn.victim.as_str())
         )]
     };
@@ -176,8 +178,9 @@ pub(super) async fn stack(turn: &Turn<'_>) -> Seen {
             format!("SET LOCAL app.current_org_id = {}", literal(org.as_str())),
             format!("DO $$ BEGIN SET app.current_org_id = {}; END $$", literal(org.as_str())),
             format!(
-                "SELECT count(*) FROM {} WHERE org_id::text = {}",
+                "SELECT count(*) FROM {} WHERE {}::text = {}",
                 table.name.quoted(),
+                table.org(),
                 literal(org.as_str())
             ),
         ]

@@ -81,7 +81,7 @@ async fn residue(turn: &Turn<'_>, own: u64, backend: i64) -> Seen {
 
 pub(super) async fn cursor(turn: &Turn<'_>) -> Seen {
     let left = LeftBehind {
-        leave: "DECLARE {name} SCROLL CURSOR WITH HOLD FOR SELECT org_id FROM {table}",
+        leave: "DECLARE {name} SCROLL CURSOR WITH HOLD FOR SELECT {org} FROM {table}",
         own: "FETCH ALL FROM {name}",
         take: "FETCH BACKWARD ALL FROM {name}",
         // invalid_cursor_name
@@ -92,7 +92,7 @@ pub(super) async fn cursor(turn: &Turn<'_>) -> Seen {
 
 pub(super) async fn prepared(turn: &Turn<'_>) -> Seen {
     let left = LeftBehind {
-        leave: "PREPARE {name} AS SELECT org_id FROM {table}",
+        leave: "PREPARE {name} AS SELECT {org} FROM {table}",
         own: "EXECUTE {name}",
         take: "EXECUTE {name}",
         // invalid_sql_statement_name
@@ -117,7 +117,8 @@ impl LeftBehind {
         let Some(table) = table(turn) else { return Ok(None) };
         let sql = |text: &str| {
             let name = format!("cupel_left_{}", turn.stage.only(turn.victim));
-            AssertSqlSafe(text.replace("{name}", &name).replace("{table}", &table.name.quoted()))
+            let text = text.replace("{name}", &name).replace("{org}", &table.org());
+            AssertSqlSafe(text.replace("{table}", &table.name.quoted()))
         };
         let failed = || Error::statement("an attack");
         let mut tx = begin(turn, turn.victim).await?;

@@ -12,9 +12,9 @@ pub(super) struct Stage {
     pub(super) db: TenantDb,
     /// The same database over one connection.
     pub(super) single: TenantDb,
-    /// What can be read and carries `org_id`, declared or not, parents before children.
+    /// What can be read and belongs to organizations, declared or not, parents before children.
     pub(super) tables: Vec<Relation>,
-    /// What carries `org_id`, is not declared and cannot be read.
+    /// What belongs to organizations, is not declared and cannot be read.
     pub(super) undeclared: Vec<Relation>,
     pair: OrgPair,
     gaps: Vec<String>,
@@ -81,9 +81,10 @@ impl Stage {
                 return Ok(Some(format!("{} has a column that no value is known for", table.name)));
             };
             let mut tx = self.db.begin(&TenantScope::org(org.clone())).await?;
-            let insert = AssertSqlSafe(format!("{insert} ON CONFLICT DO NOTHING"));
-            match tx.execute(insert).await {
+            match tx.execute(AssertSqlSafe(insert)).await {
                 Ok(_) => tx.commit().await?,
+                // The row is there already; ON CONFLICT would not do where a key is deferrable.
+                Err(error) if sqlstate(&error).as_deref() == Some("23505") => {}
                 Err(error) => {
                     let Some(code) = sqlstate(&error) else {
                         return Err(Error::statement("setting the stage")(error));
@@ -119,7 +120,7 @@ impl Stage {
         let (mut names, mut values) = (Vec::new(), Vec::new());
         for column in table.columns.iter().filter(|it| !it.generated) {
             let wanted = column.required
-                || ["org_id", "workspace_id"].contains(&column.name.as_str())
+                || [&table.org_column, &table.workspace_column].contains(&&column.name)
                 || table.primary_key.contains(&column.name)
                 || self.reference(table, &column.name).is_some()
                 || self.is_referred_to(table, &column.name);
@@ -158,10 +159,10 @@ impl Stage {
         n: u16,
         parent: &dyn Fn(&Reference) -> u16,
     ) -> Option<String> {
-        if column.name == "org_id" {
+        if column.name == table.org_column {
             return Some(format!("{}::{}", literal(org.as_str()), column.type_name));
         }
-        if column.name == "workspace_id" && n == SHARED && !column.required {
+        if column.name == table.workspace_column && n == SHARED && !column.required {
             return Some("NULL".to_owned());
         }
         let Some((reference, there)) = self.reference(table, &column.name) else {
@@ -187,7 +188,7 @@ impl Stage {
         table.references.iter().filter(|it| self.tables.iter().any(|to| to.name == it.to)).find_map(
             |reference| {
                 let (_, there) = reference.columns.iter().find(|(here, _)| here == column)?;
-                (column != "org_id").then_some((reference, there))
+                (column != table.org_column).then_some((reference, there))
             },
         )
     }

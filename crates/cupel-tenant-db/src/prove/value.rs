@@ -8,6 +8,7 @@ pub(crate) fn value(column: &Column, n: u16) -> Option<String> {
         ("S", _) => string(column.longest, n),
         ("N", _) => (BASE + n).to_string(),
         ("B", _) => "true".to_owned(),
+        ("D", "date") => format!("2000-{:02}-{:02}", n / 28 + 1, n % 28 + 1),
         ("D", kind) if kind.starts_with("time ") => format!("00:00:{n:02}"),
         ("D", _) => format!("2000-01-01 00:00:{n:02}"),
         ("T", _) => format!("{n} seconds"),
@@ -56,6 +57,7 @@ mod tests {
         let made = |category, kind| value(&column(category, kind), 7);
         assert_eq!(made("S", "text").unwrap(), "E'cupel-canary-7'::text");
         assert_eq!(made("N", "smallint").unwrap(), "E'31007'::smallint");
+        assert_eq!(made("D", "date").unwrap(), "E'2000-01-08'::date");
         assert_eq!(made("U", "uuid").unwrap(), "E'00000000-0000-4000-8000-000000000007'::uuid");
         assert_eq!(made("U", "bytea").unwrap(), r"E'\\x07'::bytea");
         assert_eq!(made("G", "point"), None);

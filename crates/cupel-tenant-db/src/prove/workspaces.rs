@@ -10,7 +10,7 @@ use crate::{ColumnType, Error, TableKind};
 /// The workspace of row `n`, as the stage writes it.
 fn workspace(turn: &Turn<'_>, n: u16) -> Option<WorkspaceId> {
     let table = turn.stage.tables.iter().find(|it| it.has_workspaces())?;
-    let column = table.columns.iter().find(|it| it.name == "workspace_id")?;
+    let column = table.column(&table.workspace_column)?;
     // The value is written E'text'::type.
     value(column, n)?.split('\'').nth(1)?.parse().ok()
 }
@@ -21,9 +21,9 @@ fn narrowed(turn: &Turn<'_>, org: &OrgId, n: u16) -> Result<Option<TenantScope>,
     Ok(workspace(turn, n).and_then(|workspace| scope.narrow_to(workspace).ok()))
 }
 
-fn of_workspace(workspace: &WorkspaceId, own: bool) -> String {
+fn of_workspace(table: &Relation, workspace: &WorkspaceId, own: bool) -> String {
     let is = if own { "=" } else { "<>" };
-    format!("workspace_id::text {is} '{workspace}'")
+    format!("{}::text {is} '{workspace}'", table.workspace())
 }
 
 /// As the workspace of its first row the attacker looks for any other's, its own organization's
@@ -38,9 +38,9 @@ pub(super) async fn read(turn: &Turn<'_>) -> Seen {
 
 pub(super) async fn write(turn: &Turn<'_>) -> Seen {
     both(turn, Count::Affected, |table, condition| {
-        let name = table.name.quoted();
-        let pair = of_the_pair(turn);
-        Some(format!("UPDATE {name} SET workspace_id = workspace_id WHERE {condition} AND {pair}"))
+        let (name, column, pair) =
+            (table.name.quoted(), table.workspace(), of_the_pair(turn, table));
+        Some(format!("UPDATE {name} SET {column} = {column} WHERE {condition} AND {pair}"))
     })
     .await
     .map(|seen| seen.map(|(seen, owner)| (seen.observed("updated"), owner.control("updates"))))
@@ -48,7 +48,7 @@ pub(super) async fn write(turn: &Turn<'_>) -> Seen {
 
 pub(super) async fn delete(turn: &Turn<'_>) -> Seen {
     both(turn, Count::Affected, |table, condition| {
-        let (name, pair) = (table.name.quoted(), of_the_pair(turn));
+        let (name, pair) = (table.name.quoted(), of_the_pair(turn, table));
         Some(format!("DELETE FROM {name} WHERE {condition} AND {pair}"))
     })
     .await
@@ -62,12 +62,13 @@ pub(super) async fn relocate(turn: &Turn<'_>) -> Seen {
     let to = workspace(turn, FRESH);
     let moved = |table: &Relation| {
         let to = to.as_ref().filter(|_| table.has_workspaces())?;
-        let kind = &table.columns.iter().find(|it| it.name == "workspace_id")?.type_name;
+        let kind = &table.column(&table.workspace_column)?.type_name;
+        let column = table.workspace();
         let from = workspace(turn, COMMON[0])?;
         Some(vec![format!(
-            "UPDATE {} SET workspace_id = '{to}'::{kind} WHERE workspace_id::text = '{from}' AND {}",
+            "UPDATE {} SET {column} = '{to}'::{kind} WHERE {column}::text = '{from}' AND {}",
             table.name.quoted(),
-            of_the_pair(turn),
+            of_the_pair(turn, table),
         )])
     };
     let seen = turn.tally(&attacker, Count::Affected, moved).await?;
@@ -98,8 +99,8 @@ pub(super) async fn insert(turn: &Turn<'_>) -> Seen {
 
 /// Where a guard is missing, the rows of organizations in use are not touched all the same. An id is of an
 /// alphabet that needs no quoting.
-fn of_the_pair(turn: &Turn<'_>) -> String {
-    format!("org_id::text IN ('{}', '{}')", turn.attacker, turn.victim)
+fn of_the_pair(turn: &Turn<'_>, table: &Relation) -> String {
+    format!("{}::text IN ('{}', '{}')", table.org(), turn.attacker, turn.victim)
 }
 
 type Tallies = (super::tally::Tally, super::tally::Tally);
@@ -119,7 +120,7 @@ async fn both(
         let statement = &statement;
         move |table: &Relation| {
             let workspace = workspace.as_ref().filter(|_| table.has_workspaces())?;
-            Some(vec![statement(table, &of_workspace(workspace, own))?])
+            Some(vec![statement(table, &of_workspace(table, workspace, own))?])
         }
     };
     let seen = turn.tally(&attacker, count, per_table(&attacker, false)).await?;
@@ -128,10 +129,10 @@ async fn both(
 }
 
 /// The rows of a table that are shared by the whole organization.
-fn shared_rows(table: &Relation) -> Option<&'static str> {
+fn shared_rows(table: &Relation) -> Option<String> {
     match table.kind {
-        Some(TableKind::Shared) => Some("true"),
-        Some(TableKind::Workspace) => Some("workspace_id IS NULL"),
+        Some(TableKind::Shared) => Some("true".to_owned()),
+        Some(TableKind::Workspace) => Some(format!("{} IS NULL", table.workspace())),
         _ => None,
     }
 }
@@ -151,15 +152,17 @@ pub(super) async fn change_shared(turn: &Turn<'_>) -> Seen {
     let on_shared = |act: &'static str| {
         move |table: &Relation| {
             let name = table.name.quoted();
-            let rows = format!("{} AND {}", shared_rows(table)?, of_the_pair(turn));
-            Some(vec![act.replace("{name}", &name).replace("{rows}", &rows)])
+            let rows = format!("{} AND {}", shared_rows(table)?, of_the_pair(turn, table));
+            let sql = act.replace("{name}", &name).replace("{org}", &table.org());
+            Some(vec![sql.replace("{rows}", &rows)])
         }
     };
-    let update = on_shared("UPDATE {name} SET org_id = org_id WHERE {rows}");
+    let update = on_shared("UPDATE {name} SET {org} = {org} WHERE {rows}");
     let delete = on_shared("DELETE FROM {name} WHERE {rows}");
     let insert = |table: &Relation| {
         let sql = turn.stage.insert(table, turn.attacker, FRESH, COMMON[0]);
-        sql.filter(|_| table.kind == Some(TableKind::Shared)).map(|sql| vec![sql])
+        let wanted = table.kind == Some(TableKind::Shared) && !table.is_one_per_org();
+        sql.filter(|_| wanted).map(|sql| vec![sql])
     };
     let mut observed = turn.tally(&narrow, Count::Affected, update).await?.observed("updated");
     for (seen, act) in [

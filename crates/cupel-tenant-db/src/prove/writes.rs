@@ -10,14 +10,14 @@ use crate::error::sqlstate;
 use crate::schema::literal;
 
 fn org(id: &cupel_tenant::OrgId, table: &Relation) -> String {
-    let column = table.columns.iter().find(|it| it.name == "org_id");
+    let column = table.column(&table.org_column);
     format!("{}::{}", literal(id.as_str()), column.map_or("text", |it| &it.type_name))
 }
 
 pub(super) async fn update(turn: &Turn<'_>) -> Seen {
     let statement = |table: &Relation| {
-        let (name, victim) = (table.name.quoted(), org(turn.victim, table));
-        Some(vec![format!("UPDATE {name} SET org_id = org_id WHERE org_id = {victim}")])
+        let (name, column, victim) = (table.name.quoted(), table.org(), org(turn.victim, table));
+        Some(vec![format!("UPDATE {name} SET {column} = {column} WHERE {column} = {victim}")])
     };
     let (attacker, victim) = scopes(turn);
     let seen = turn.tally(&attacker, Count::Affected, statement).await?;
@@ -27,7 +27,8 @@ pub(super) async fn update(turn: &Turn<'_>) -> Seen {
 
 pub(super) async fn delete(turn: &Turn<'_>) -> Seen {
     let statement = |table: &Relation| {
-        format!("DELETE FROM {} WHERE org_id = {}", table.name.quoted(), org(turn.victim, table))
+        let (name, column) = (table.name.quoted(), table.org());
+        format!("DELETE FROM {name} WHERE {column} = {}", org(turn.victim, table))
     };
     let (attacker, _) = scopes(turn);
     let seen = turn.tally(&attacker, Count::Affected, |table| Some(vec![statement(table)])).await?;
@@ -40,8 +41,9 @@ async fn owner_deletes(turn: &Turn<'_>) -> Result<cupel_tenant::Control, Error> 
     let mut tx = turn.as_victim().await?;
     for table in turn.stage.tables.iter().rev() {
         let sql = format!(
-            "DELETE FROM {} WHERE org_id = {}",
+            "DELETE FROM {} WHERE {} = {}",
             table.name.quoted(),
+            table.org(),
             org(turn.victim, table)
         );
         match tx.execute(AssertSqlSafe(sql)).await {
@@ -58,8 +60,10 @@ async fn owner_deletes(turn: &Turn<'_>) -> Result<cupel_tenant::Control, Error> 
 }
 
 pub(super) async fn insert(turn: &Turn<'_>) -> Seen {
-    let statement =
-        |table: &Relation| Some(vec![turn.stage.insert(table, turn.victim, FRESH, COMMON[0])?]);
+    let statement = |table: &Relation| {
+        let row = turn.stage.insert(table, turn.victim, FRESH, COMMON[0]);
+        Some(vec![row.filter(|_| !table.is_one_per_org())?])
+    };
     let (attacker, victim) = scopes(turn);
     let seen = turn.tally(&attacker, Count::Affected, statement).await?;
     let owner = turn.tally(&victim, Count::Affected, statement).await?;
@@ -70,8 +74,8 @@ pub(super) async fn insert(turn: &Turn<'_>) -> Seen {
 pub(super) async fn relocate(turn: &Turn<'_>) -> Seen {
     let statement = |table: &Relation, from, to| {
         let key = turn.stage.key(table, from, COMMON[0])?;
-        let (name, to) = (table.name.quoted(), org(to, table));
-        Some(vec![format!("UPDATE {name} SET org_id = {to} WHERE {key}")])
+        let (name, column, to) = (table.name.quoted(), table.org(), org(to, table));
+        Some(vec![format!("UPDATE {name} SET {column} = {to} WHERE {key}")])
     };
     let (attacker, victim) = scopes(turn);
     let seen = turn

@@ -6,8 +6,8 @@ use crate::{ColumnType, ContextMode};
 /// The registry is read by a SECURITY DEFINER function that takes no argument: a role learns the state
 /// of the organization that it acts for and of no other. Operators are named in full where the function
 /// runs as its owner, so that no search path decides what `=` means.
-pub(crate) fn install(declared: &Declared, app: &str, admin: Option<&str>) -> String {
-    let Declared { column_type, mode, strict } = *declared;
+pub(crate) fn install(whole: &Whole, app: &str, admin: Option<&str>) -> String {
+    let Whole { column_type, mode, strict } = *whole;
     format!(
         r#"CREATE SCHEMA IF NOT EXISTS cupel;
 REVOKE ALL ON SCHEMA cupel FROM PUBLIC;
@@ -30,6 +30,8 @@ CREATE TABLE IF NOT EXISTS cupel.organizations (
   policies text NOT NULL,
   PRIMARY KEY (schema_name, table_name)
 );
+ALTER TABLE cupel.tenant_tables ADD COLUMN IF NOT EXISTS org_column name NOT NULL DEFAULT '{org}',
+  ADD COLUMN IF NOT EXISTS workspace_column name NOT NULL DEFAULT '{workspace}';
 
 CREATE TABLE IF NOT EXISTS cupel.refusals (
   one boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -84,6 +86,8 @@ CREATE OR REPLACE FUNCTION cupel.policies_of(relation oid) RETURNS text
 REVOKE ALL ON ALL TABLES IN SCHEMA cupel FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA cupel FROM PUBLIC;
 "#,
+        org = super::ORG_COLUMN,
+        workspace = super::WORKSPACE_COLUMN,
         kind = column_type.as_str(),
         mode = mode.as_str(),
         context = super::context(mode, column_type, strict),
@@ -95,7 +99,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA cupel FROM PUBLIC;
 
 /// What a migration declares of the whole database.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Declared {
+pub(crate) struct Whole {
     pub(crate) column_type: ColumnType,
     pub(crate) mode: ContextMode,
     /// Whether a policy that is read without a context raises an error.

@@ -5,14 +5,20 @@ mod context;
 mod install;
 mod policies;
 mod roles;
+mod shadow;
+mod surroundings;
 mod table;
 
 pub(crate) use access_log::ACCESS_LOG;
 pub(crate) use context::{GUARD, context};
-pub(crate) use install::{Declared, hardening, install};
-pub(crate) use policies::{isolate, policies_of};
+pub(crate) use install::{Whole, hardening, install};
+pub(crate) use policies::{definition, isolate, policies_of, record};
 pub(crate) use roles::{Purpose, correct_role, create_role, grant_schema};
-pub(crate) use table::TableName;
+pub(crate) use shadow::{SHADOWLESS, SHADOWS, cast_shadow, counts, forget, lift_shadow};
+pub(crate) use surroundings::{
+    children_are_closed, give_nothing, given_by_default, invokers, lost_views, owners_views,
+};
+pub(crate) use table::{Declared, TableName};
 pub use table::{Table, TableKind};
 
 /// The column that names the organization of a row.
@@ -20,6 +26,14 @@ pub const ORG_COLUMN: &str = "org_id";
 
 /// The column that names the workspace of a row; NULL where the organization shares it.
 pub const WORKSPACE_COLUMN: &str = "workspace_id";
+
+/// The type of the columns that name organizations and workspaces, as a column is declared with.
+pub(crate) fn column_of(column_type: crate::ColumnType) -> &'static str {
+    match column_type {
+        crate::ColumnType::Text => "text COLLATE \"C\"",
+        crate::ColumnType::Uuid => "uuid",
+    }
+}
 
 /// Quotes a name for SQL.
 pub(crate) fn ident(name: &str) -> String {

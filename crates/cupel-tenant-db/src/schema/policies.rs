@@ -1,50 +1,90 @@
-use super::{TableKind, TableName, ident};
+use aws_lc_rs::digest;
 
-/// The condition on the organization: an index condition, evaluated once per statement.
-const ORG: &str = "org_id = (SELECT cupel.current_org_id())";
+use super::{Declared, TableKind, TableName, ident, literal};
 
 /// Whether the scope is not narrowed to a workspace. One value per statement.
 const WHOLE_ORG: &str = "(SELECT cupel.current_workspace_id()) IS NULL";
 
-/// What isolates one table: the floor, the access policy, what the kind adds, the flags and the rights.
-///
-/// Policies that permit are OR-ed, so that anybody's later policy would open the table; the floor
-/// restricts, for PUBLIC, and is AND-ed with whatever there is.
-pub(crate) fn isolate(name: &TableName, kind: TableKind, app: &str, admin: Option<&str>) -> String {
+/// What isolates one table: the policies, the flags and the rights.
+pub(crate) fn isolate(table: &Declared, app: &str, admin: Option<&str>) -> String {
+    let mut sql = drop_policies(&table.name);
+    sql += &policies(table, app);
+    sql += &rights(&table.name, table.kind, &ident(app), admin);
+    sql += &super::surroundings::close_children(table, app);
+    sql
+}
+
+/// Remembers what was declared, and the policies that it became, as the server writes them out.
+pub(crate) fn record(table: &Declared, sql: &str) -> String {
+    let Declared { name, kind, org_column, workspace_column, .. } = table;
+    format!(
+        "INSERT INTO cupel.tenant_tables
+  (schema_name, table_name, kind, definition, policies, org_column, workspace_column)
+  VALUES ({}, {}, '{}', '{}', cupel.policies_of({}::pg_catalog.regclass), {}, {})
+  ON CONFLICT (schema_name, table_name) DO UPDATE
+  SET kind = excluded.kind, definition = excluded.definition, policies = excluded.policies,
+    org_column = excluded.org_column, workspace_column = excluded.workspace_column;\n",
+        literal(&name.schema),
+        literal(&name.table),
+        kind.as_str(),
+        definition(sql),
+        literal(&name.quoted()),
+        literal(org_column),
+        literal(workspace_column)
+    )
+}
+
+/// A digest of the statements that isolate a table.
+pub(crate) fn definition(sql: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, sql.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Every policy of ours, so that a table that is declared otherwise keeps none of before.
+fn drop_policies(name: &TableName) -> String {
     let table = name.quoted();
-    let app = ident(app);
-    let mut sql = String::new();
-    for policy in [
+    [
         "floor",
         "access",
+        "shadow",
         "workspace_read",
         "workspace_insert",
         "workspace_update",
         "workspace_delete",
-    ] {
-        sql += &format!("DROP POLICY IF EXISTS cupel_{policy} ON {table};\n");
-    }
-    if kind != TableKind::Global {
-        sql += &format!(
-            "CREATE POLICY cupel_floor ON {table} AS RESTRICTIVE FOR ALL TO PUBLIC
-  USING ({ORG}) WITH CHECK ({ORG});
-CREATE POLICY cupel_access ON {table} AS PERMISSIVE FOR ALL TO {app}
-  USING ({ORG}) WITH CHECK ({ORG});
-"
-        );
-    }
-    sql += &workspace_policies(&table, kind);
-    sql += &rights(name, kind, &app, admin);
-    sql
+    ]
+    .map(|policy| format!("DROP POLICY IF EXISTS cupel_{policy} ON {table};\n"))
+    .concat()
 }
 
-fn workspace_policies(table: &str, kind: TableKind) -> String {
-    let own = "workspace_id = (SELECT cupel.current_workspace_id())";
-    let (read, write) = match kind {
+/// The floor, the access policy, and what the kind adds.
+///
+/// Policies that permit are OR-ed, so that anybody's later policy would open the table; the floor
+/// restricts, for PUBLIC, and is AND-ed with whatever there is.
+fn policies(declared: &Declared, app: &str) -> String {
+    if !declared.is_of_orgs() {
+        return String::new();
+    }
+    let (table, app) = (declared.name.quoted(), ident(app));
+    // An index condition, evaluated once per statement.
+    let org = format!("{} = (SELECT cupel.current_org_id())", ident(&declared.org_column));
+    format!(
+        "CREATE POLICY cupel_floor ON {table} AS RESTRICTIVE FOR ALL TO PUBLIC
+  USING ({org}) WITH CHECK ({org});
+CREATE POLICY cupel_access ON {table} AS PERMISSIVE FOR ALL TO {app}
+  USING ({org}) WITH CHECK ({org});
+{}",
+        workspace_policies(declared)
+    )
+}
+
+fn workspace_policies(declared: &Declared) -> String {
+    let (table, column) = (declared.name.quoted(), ident(&declared.workspace_column));
+    let own = format!("{column} = (SELECT cupel.current_workspace_id())");
+    let (read, write) = match declared.kind {
         TableKind::Global | TableKind::Org => return String::new(),
         TableKind::Shared => (None, WHOLE_ORG.to_owned()),
         TableKind::Workspace => (
-            Some(format!("{WHOLE_ORG} OR workspace_id IS NULL OR {own}")),
+            Some(format!("{WHOLE_ORG} OR {column} IS NULL OR {own}")),
             format!("{WHOLE_ORG} OR {own}"),
         ),
     };
@@ -98,7 +138,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {admin};\n"
       AND c.relkind = 'S'
   LOOP EXECUTE format('GRANT USAGE ON SEQUENCE %s TO {escaped}', s); END LOOP;
 END $cupel$;\n",
-            quoted = super::literal(&table),
+            quoted = literal(&table),
             escaped = role.replace('\'', "''").replace('%', "%%"),
         );
     }
@@ -110,6 +150,6 @@ pub(crate) fn policies_of(name: &TableName) -> String {
     format!(
         "SELECT c.relrowsecurity, c.relforcerowsecurity, cupel.policies_of(c.oid)
 FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass({})",
-        super::literal(&name.quoted())
+        literal(&name.quoted())
     )
 }

@@ -207,7 +207,7 @@ async fn a_declaration_that_does_not_fit_is_refused_and_nothing_is_written() -> 
     sql(
         &owner,
         "CREATE TABLE plain (id text PRIMARY KEY);
-         CREATE TABLE loose (org_id text COLLATE \"C\");
+         CREATE TABLE loose (org_id text COLLATE \"C\"); INSERT INTO loose DEFAULT VALUES;
          CREATE TABLE odd (org_id int NOT NULL)",
     )
     .await?;
@@ -216,7 +216,7 @@ async fn a_declaration_that_does_not_fit_is_refused_and_nothing_is_written() -> 
         (Table::org("missing"), "does not exist"),
         (Table::org("plain"), "has no column org_id"),
         (Table::org("loose"), "lets org_id be NULL"),
-        (Table::org("odd"), "has an org_id of another type"),
+        (Table::org("odd"), "has a column org_id of another type"),
         (Table::workspace("pipelines"), "has no column workspace_id"),
         (Table::global("pipelines"), "is declared global and has a column org_id"),
     ] {
@@ -229,6 +229,8 @@ async fn a_declaration_that_does_not_fit_is_refused_and_nothing_is_written() -> 
     }
     let bad_name = Migration::new(&owner).tables([Table::org("")]).run().await;
     assert!(matches!(bad_name, Err(Error::InvalidTableName)));
+    let bad_column = Migration::new(&owner).tables([Table::org("a").org_column("")]).run().await;
+    assert!(matches!(bad_column, Err(Error::InvalidColumnName)));
     let own = Migration::new(&owner).app_url(&owner).run().await;
     assert!(matches!(own, Err(Error::PowerfulRole { which: "app", power: "is the owner's role" })));
     let mut conn = <sqlx::PgConnection as sqlx::Connection>::connect(&owner).await?;

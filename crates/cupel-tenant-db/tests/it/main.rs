@@ -1,6 +1,7 @@
 //! The database layer against a real PostgreSQL.
 
 mod admin;
+mod adoption;
 mod audit;
 mod bad_input;
 mod bed;
@@ -15,7 +16,9 @@ mod migration;
 mod mutation;
 mod pooler;
 mod replica;
+mod schema;
 mod sessions;
+mod shop;
 mod statements;
 mod transactions;
 mod ui;

@@ -1,0 +1,247 @@
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use super::{AdoptionStep, rows};
+use crate::error::sqlstate;
+use crate::keys::{NewIndex, NewReference, Plan};
+use crate::login::lacks;
+use crate::schema::{self, TableName};
+use crate::shape::Shape;
+use crate::{Error, apply};
+
+/// The owner's connection during an adoption.
+pub(super) struct Steps<'a> {
+    pub(super) conn: &'a mut PgConnection,
+    tell: &'a (dyn Fn(&AdoptionStep) + Send + Sync),
+    /// The statement that says how long a lock is waited for.
+    patience: String,
+}
+
+impl<'a> Steps<'a> {
+    /// What the adoption itself reads is not counted as a violation.
+    pub(super) async fn new(
+        conn: &'a mut PgConnection,
+        tell: &'a (dyn Fn(&AdoptionStep) + Send + Sync),
+        patience: Duration,
+    ) -> Result<Self, Error> {
+        conn.execute("SET cupel.adopting = 'on'")
+            .await
+            .map_err(Error::statement("beginning the adoption"))?;
+        let patience = format!("SET LOCAL lock_timeout = {};\n", patience.as_millis());
+        Ok(Self { conn, tell, patience })
+    }
+
+    pub(super) fn tell(&self, shape: &Shape, action: &str) {
+        self.tell_of(shape.name(), action.to_owned(), None);
+    }
+
+    pub(super) fn tell_of(&self, table: &TableName, action: String, rows: Option<(u64, u64)>) {
+        (self.tell)(&AdoptionStep { table: table.to_string(), action, rows });
+    }
+
+    /// Runs statements that take a strong lock for a short time, in one transaction. Others wait behind
+    /// whoever waits for such a lock, so it is not waited for long, and asked for again.
+    pub(super) async fn short(&mut self, sql: &str) -> Result<(), Error> {
+        let text = format!("{}{sql}", self.patience);
+        let mut waits = Waits::new();
+        while let Err(error) = at_once(self.conn, &text).await {
+            waits.after(error).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs one statement that takes long and lets others go on, outside a transaction.
+    async fn long(&mut self, sql: String) -> Result<(), Error> {
+        self.conn
+            .execute(AssertSqlSafe(sql))
+            .await
+            .map(drop)
+            .map_err(lacks("the ownership of the tables"))
+    }
+
+    /// Sees to it that every table has the column of the organization, with no row that lacks it.
+    pub(super) async fn columns(&mut self, shapes: &[Shape]) -> Result<Vec<String>, Error> {
+        let mut changes = Vec::new();
+        for shape in rows::parents_first(shapes) {
+            let Some(org) = &shape.org else {
+                let problem = format!(
+                    "has no column {}; begin with its shadow, which adds it",
+                    shape.declared.org_column
+                );
+                return Err(Error::TableUnfit { table: shape.name().to_string(), problem });
+            };
+            if !org.not_null {
+                changes.extend(self.fill(shape).await?);
+            }
+            self.look_at_rows(shape).await?;
+            if !org.not_null {
+                self.require(shape).await?;
+                changes.push(format!("{}.{} is NOT NULL", shape.name(), shape.declared.org_column));
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Makes the column NOT NULL without reading all rows under a strong lock.
+    async fn require(&mut self, shape: &Shape) -> Result<(), Error> {
+        let table = shape.name().quoted();
+        let column = schema::ident(&shape.declared.org_column);
+        self.tell(shape, "checking that every row has its organization");
+        self.short(&format!(
+            "ALTER TABLE {table} DROP CONSTRAINT IF EXISTS cupel_org_not_null;
+ALTER TABLE {table} ADD CONSTRAINT cupel_org_not_null CHECK ({column} IS NOT NULL) NOT VALID"
+        ))
+        .await?;
+        self.long(format!("ALTER TABLE {table} VALIDATE CONSTRAINT cupel_org_not_null")).await?;
+        self.short(&format!(
+            "ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL;
+ALTER TABLE {table} DROP CONSTRAINT cupel_org_not_null"
+        ))
+        .await
+    }
+
+    /// Builds the indexes and references of the plan that are not there yet.
+    pub(super) async fn build(
+        &mut self,
+        shapes: &[Shape],
+        plan: &Plan,
+    ) -> Result<Vec<String>, Error> {
+        let mut changes = Vec::new();
+        let shape = |name: &TableName| shapes.iter().find(|it| it.name() == name);
+        for index in &plan.indexes {
+            let there = shape(&index.table)
+                .and_then(|it| it.indexes.iter().find(|it| it.name == index.name));
+            if there.is_none_or(|it| !it.valid) {
+                self.index(index, there.is_some()).await?;
+                changes.push(format!("built {} for {}", index.name, index.table));
+            }
+        }
+        for reference in &plan.references {
+            let there = shape(&reference.table)
+                .and_then(|it| it.references.iter().find(|it| it.name == reference.name));
+            if there.is_none_or(|it| !it.valid) {
+                self.reference(reference, there.is_some()).await?;
+                changes.push(format!("validated {} of {}", reference.replaces, reference.table));
+            }
+        }
+        Ok(changes)
+    }
+
+    async fn index(&mut self, index: &NewIndex, is_broken: bool) -> Result<(), Error> {
+        self.tell_of(&index.table, format!("building {}", index.what), None);
+        if is_broken {
+            // One that was stopped half-way is left behind, and not usable.
+            let schema = schema::ident(&index.table.schema);
+            let name = schema::ident(&index.name);
+            self.long(format!("DROP INDEX CONCURRENTLY {schema}.{name}")).await?;
+        }
+        self.long(index.create(true)).await
+    }
+
+    async fn reference(&mut self, reference: &NewReference, is_there: bool) -> Result<(), Error> {
+        let table = &reference.table;
+        self.tell_of(table, format!("validating foreign key {}", reference.replaces), None);
+        let broken = rows::count(self.conn, &reference.violations).await?;
+        if broken > 0 {
+            let problem = format!(
+                "has {broken} rows that refer by foreign key {} to rows of another organization; put them right first",
+                reference.replaces
+            );
+            return Err(Error::TableUnfit { table: table.to_string(), problem });
+        }
+        if !is_there {
+            self.short(&reference.add(true)).await?;
+        }
+        self.long(reference.validate()).await
+    }
+
+    /// Puts the new keys in the place of the old.
+    pub(super) async fn swap(&mut self, plan: &Plan) -> Result<Vec<String>, Error> {
+        let mut changes = Vec::new();
+        for reference in &plan.references {
+            let what = format!("foreign key {}", reference.replaces);
+            self.tell_of(&reference.table, format!("replacing {what}"), None);
+            self.short(&reference.replace()).await?;
+            changes.push(format!("{what} of {} carries the organization", reference.table));
+        }
+        for swap in &plan.swaps {
+            self.tell_of(&swap.table, format!("replacing {}", swap.what), None);
+            self.short(&swap.sql).await?;
+            changes.push(format!("{} of {} carries the organization", swap.what, swap.table));
+        }
+        Ok(changes)
+    }
+
+    /// Isolates the table, and takes its shadow away.
+    pub(super) async fn enforce(
+        &mut self,
+        shape: &Shape,
+        app: &str,
+        admin: Option<&str>,
+    ) -> Result<(), Error> {
+        self.tell(shape, "enforcing");
+        let lift = schema::lift_shadow(&shape.declared.name);
+        let after = format!("{}{lift}", rows::settled_default(shape));
+        let mut waits = Waits::new();
+        while let Err(error) = self.isolate(shape, app, admin, &after).await {
+            waits.after(error).await?;
+        }
+        Ok(())
+    }
+
+    async fn isolate(
+        &mut self,
+        shape: &Shape,
+        app: &str,
+        admin: Option<&str>,
+        after: &str,
+    ) -> Result<(), sqlx::Error> {
+        let mut tx = self.conn.begin().await?;
+        tx.execute(AssertSqlSafe(self.patience.as_str())).await?;
+        apply::isolate(&mut tx, &shape.declared, app, admin).await?;
+        sqlx::raw_sql(AssertSqlSafe(after)).execute(&mut *tx).await?;
+        tx.commit().await
+    }
+}
+
+/// In one transaction.
+async fn at_once(conn: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
+    let mut tx = conn.begin().await?;
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await?;
+    tx.commit().await
+}
+
+/// How long is waited before a lock is asked for again: about two minutes in all.
+struct Waits(ExponentialBackoff);
+
+impl Waits {
+    fn new() -> Self {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(Duration::from_secs(10))
+            .with_max_times(15)
+            .with_jitter();
+        Self(pauses.build())
+    }
+
+    /// Waits if the failure was of a lock, and not for the last time.
+    async fn after(&mut self, error: sqlx::Error) -> Result<(), Error> {
+        if !is_locked(&error) {
+            return Err(lacks("the ownership of the tables")(error));
+        }
+        match self.0.next() {
+            Some(pause) => {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            }
+            None => Err(Error::TableInUse { source: error.into() }),
+        }
+    }
+}
+
+/// lock_not_available, and deadlock_detected: PostgreSQL documentation, appendix A.
+fn is_locked(error: &sqlx::Error) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("55P03" | "40P01"))
+}

@@ -1,0 +1,233 @@
+use super::{NewIndex, NewReference, Plan, Swap, beside, named};
+use crate::Error;
+use crate::schema::ident;
+use crate::shape::{Index, Reference, Referrer, Shape};
+
+/// Compares the keys of every declared table with what isolation needs.
+///
+/// # Errors
+///
+/// [`Error::TableUnfit`] names the constraint that it cannot change.
+pub(crate) fn plan(shapes: &[Shape]) -> Result<Plan, Error> {
+    let mut plan = Plan::default();
+    let of_orgs = || shapes.iter().filter(|it| it.declared.is_of_orgs());
+    for shape in of_orgs() {
+        for index in shape.indexes.iter().filter(|it| it.valid && lacks(shape, it)) {
+            let others = |it: &&Referrer| {
+                it.index == index.name && !of_orgs().any(|shape| *shape.name() == it.table)
+            };
+            if let Some(Referrer { constraint, table, .. }) = shape.referrers.iter().find(others) {
+                let what = described(index);
+                return Err(unfit(
+                    shape,
+                    format!(
+                        "has {what}, and foreign key {constraint} of {table} refers to it; declare {table} as an organization's, or drop the foreign key"
+                    ),
+                ));
+            }
+            index_of(shape, index, &mut plan)?;
+        }
+        lead(shape, &mut plan);
+    }
+    for shape in of_orgs() {
+        for reference in &shape.references {
+            let to = of_orgs().find(|it| *it.name() == reference.to);
+            let Some(to) = to.filter(|to| !carries(shape, to, reference)) else { continue };
+            reference_of(shape, to, reference, &mut plan)?;
+        }
+    }
+    Ok(plan)
+}
+
+/// Whether the index tells of other organizations' rows, or does not begin with the organization.
+fn lacks(shape: &Shape, index: &Index) -> bool {
+    let org = &shape.declared.org_column;
+    if index.unique || index.exclusion {
+        !index.columns.contains(org)
+    } else {
+        index.method == "btree" && index.columns.first() != Some(org)
+    }
+}
+
+fn described(index: &Index) -> String {
+    let what = match (index.primary, index.constraint) {
+        (true, _) => "primary key",
+        (false, true) => "constraint",
+        (false, false) => "index",
+    };
+    format!("{what} {}", index.name)
+}
+
+/// Where no index begins with the organization, every query would read every organization's rows.
+fn lead(shape: &Shape, plan: &mut Plan) {
+    let org = &shape.declared.org_column;
+    let leads = shape.indexes.iter().any(|it| it.valid && it.columns.first() == Some(org));
+    if leads || shape.partitioned || plan.indexes.iter().any(|it| it.table == *shape.name()) {
+        return;
+    }
+    let table = shape.name();
+    let name = named(&format!("{}_{org}_idx", table.table), 63);
+    plan.indexes.push(NewIndex {
+        what: format!("index {name}"),
+        rest: format!(" ON {} USING btree ({})", table.quoted(), ident(org)),
+        unique: false,
+        table: table.clone(),
+        name,
+    });
+}
+
+fn index_of(shape: &Shape, index: &Index, plan: &mut Plan) -> Result<(), Error> {
+    let what = described(index);
+    // How an index starts that PostgreSQL writes out: pg_get_indexdef.
+    let keys = index.definition.split_once(" USING btree (").map(|(_, keys)| keys);
+    let Some(keys) = keys.filter(|_| !index.exclusion && !shape.partitioned) else {
+        let column = &shape.declared.org_column;
+        return Err(unfit(
+            shape,
+            format!(
+                "has {what} without {column}, which is not one to be rebuilt here; make it carry {column} by hand"
+            ),
+        ));
+    };
+    let table = shape.name().clone();
+    let name = beside(&index.name);
+    let (quoted, new, old) = (table.quoted(), ident(&name), ident(&index.name));
+    let schema = ident(&table.schema);
+    let sql = if index.constraint {
+        let kind = if index.primary { "PRIMARY KEY" } else { "UNIQUE" };
+        let when = match (index.deferrable, index.deferred) {
+            (false, _) => "",
+            (true, false) => " DEFERRABLE",
+            (true, true) => " DEFERRABLE INITIALLY DEFERRED",
+        };
+        format!(
+            "ALTER TABLE {quoted} DROP CONSTRAINT {old}, ADD CONSTRAINT {old} {kind} USING INDEX {new}{when}"
+        )
+    } else {
+        format!("DROP INDEX {schema}.{old};\nALTER INDEX {schema}.{new} RENAME TO {old}")
+    };
+    plan.indexes.push(NewIndex {
+        name,
+        what: what.clone(),
+        rest: format!(" ON {quoted} USING btree ({}, {keys}", ident(&shape.declared.org_column)),
+        unique: index.unique,
+        table: table.clone(),
+    });
+    plan.swaps.push(Swap { table, what, sql, unique: index.unique });
+    Ok(())
+}
+
+/// Whether the key leads to a row of the same organization.
+fn carries(from: &Shape, to: &Shape, reference: &Reference) -> bool {
+    let mut pairs = reference.columns.iter().zip(&reference.to_columns);
+    pairs.any(|(here, there)| *here == from.declared.org_column && *there == to.declared.org_column)
+}
+
+fn reference_of(
+    from: &Shape,
+    to: &Shape,
+    reference: &Reference,
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    let (org, to_org) = (&from.declared.org_column, &to.declared.org_column);
+    let refuse = |why: &str| {
+        Err(unfit(
+            from,
+            format!("has foreign key {} without {org}, {why}; change it by hand", reference.name),
+        ))
+    };
+    if reference.columns.contains(org) || reference.to_columns.contains(to_org) {
+        return refuse("and it pairs the organization with another column");
+    }
+    if reference.full_match {
+        return refuse("and it is MATCH FULL");
+    }
+    if matches!(reference.on_update.as_str(), "n" | "d") {
+        return refuse("and ON UPDATE SET would empty the organization too");
+    }
+    if from.partitioned {
+        return refuse("and the table is partitioned");
+    }
+    let list = |first: &String, names: &[String]| {
+        let all: Vec<String> = std::iter::once(first).chain(names).map(|it| ident(it)).collect();
+        all.join(", ")
+    };
+    refer_to(to, reference, plan);
+    let columns = reference.columns.iter().map(|it| ident(it)).collect::<Vec<_>>().join(", ");
+    let on_delete = match reference.on_delete.as_str() {
+        "c" => " ON DELETE CASCADE".to_owned(),
+        "r" => " ON DELETE RESTRICT".to_owned(),
+        // The organization stays: PostgreSQL 15 names the columns that go.
+        "n" => format!(" ON DELETE SET NULL ({columns})"),
+        "d" => format!(" ON DELETE SET DEFAULT ({columns})"),
+        _ => String::new(),
+    };
+    let on_update = match reference.on_update.as_str() {
+        "c" => " ON UPDATE CASCADE",
+        "r" => " ON UPDATE RESTRICT",
+        _ => "",
+    };
+    let when = match (reference.deferrable, reference.deferred) {
+        (false, _) => "",
+        (true, false) => " DEFERRABLE",
+        (true, true) => " DEFERRABLE INITIALLY DEFERRED",
+    };
+    let matching = reference.columns.iter().zip(&reference.to_columns);
+    let matching: Vec<String> =
+        matching.map(|(here, there)| format!("c.{} = p.{}", ident(here), ident(there))).collect();
+    plan.references.push(NewReference {
+        table: from.name().clone(),
+        to: reference.to.clone(),
+        replaces: reference.name.clone(),
+        name: beside(&reference.name),
+        definition: format!(
+            "FOREIGN KEY ({}) REFERENCES {} ({}){on_delete}{on_update}{when}",
+            list(org, &reference.columns),
+            reference.to.quoted(),
+            list(to_org, &reference.to_columns),
+        ),
+        violations: format!(
+            "SELECT count(*) FROM {} c JOIN {} p ON {} WHERE c.{} IS DISTINCT FROM p.{}",
+            from.name().quoted(),
+            reference.to.quoted(),
+            matching.join(" AND "),
+            ident(org),
+            ident(to_org)
+        ),
+    });
+    Ok(())
+}
+
+/// Sees to it that there is a unique index on the columns that the new foreign key refers to.
+fn refer_to(to: &Shape, reference: &Reference, plan: &mut Plan) {
+    let org = &to.declared.org_column;
+    let mut wanted: Vec<&String> = std::iter::once(org).chain(&reference.to_columns).collect();
+    wanted.sort_unstable();
+    let is_wanted = |columns: &[String], more: Option<&String>| {
+        let mut all: Vec<&String> = columns.iter().chain(more).collect();
+        all.sort_unstable();
+        all == wanted
+    };
+    let there = to.indexes.iter().any(|it| {
+        it.referable
+            && (is_wanted(&it.columns, None) || lacks(to, it) && is_wanted(&it.columns, Some(org)))
+    });
+    let table = to.name();
+    let name = named(&format!("{}_{org}_{}_key", table.table, reference.to_columns.join("_")), 63);
+    if there || plan.indexes.iter().any(|it| it.table == *table && it.name == name) {
+        return;
+    }
+    let columns: Vec<String> =
+        std::iter::once(org).chain(&reference.to_columns).map(|it| ident(it)).collect();
+    plan.indexes.push(NewIndex {
+        what: format!("index {name}, for foreign key {}", reference.name),
+        rest: format!(" ON {} USING btree ({})", table.quoted(), columns.join(", ")),
+        unique: true,
+        table: table.clone(),
+        name,
+    });
+}
+
+fn unfit(shape: &Shape, problem: String) -> Error {
+    Error::TableUnfit { table: shape.name().to_string(), problem }
+}
