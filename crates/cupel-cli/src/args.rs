@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use cupel_isolation::{OrgId, Tier};
 
-use crate::commands::AuditArgs;
+use crate::commands::{AdoptArgs, AuditArgs};
 
 /// Keeps the organizations of a multi-tenant service apart in PostgreSQL, Redis, Temporal, Kubernetes
 /// and KMS, and proves it by attacking.
@@ -84,7 +84,7 @@ pub(crate) enum Command {
     /// Make the roles, policies and tables that isolation in PostgreSQL needs.
     ///
     /// Needs `database.owner_url`. Takes the names and passwords of the two roles from `database.url` and
-    /// `database.admin_url`, and the tables from `database.tables`. Run it again whenever a table was
+    /// `database.admin_url`, and the tables from `database.tables` or the file `database.declaration`. Run it again whenever a table was
     /// added: a second run changes nothing.
     ///
     /// Try: `cupel migrate --print` to read the SQL first.
@@ -93,6 +93,17 @@ pub(crate) enum Command {
         #[arg(long)]
         print: bool,
     },
+
+    /// Bring isolation to tables that have rows, while a service works with them.
+    ///
+    /// Takes the tables from `database.tables` or `database.declaration`, as `cupel migrate` does. In the shadow
+    /// phase, statements that enforcement would block are counted and logged, and nobody is blocked. Keys,
+    /// references and indexes that carry the organization are then built beside those that there are, without
+    /// long locks, and put in their place as the policies come into force. Stopped at any point, it goes on
+    /// from there when it is run again.
+    ///
+    /// Try: `cupel adopt shadow`, some days later `cupel adopt`, and in the end `cupel adopt enforce`.
+    Adopt(AdoptArgs),
 
     /// Read a PostgreSQL database for what lets one organization reach another, with a fix for each.
     ///

@@ -27,14 +27,17 @@ impl Progress {
 
     /// Returns what the facade tells its steps to.
     pub(crate) fn observer(&self) -> Observer {
+        let say = self.lines();
+        Arc::new(move |step| say(format!("{}: {} {}", step.layer, step.action, step.org)))
+    }
+
+    /// Returns what a line is told to.
+    pub(crate) fn lines(&self) -> impl Fn(String) + Send + Sync + use<> {
         let bar = self.bar.clone();
-        Arc::new(move |step| {
-            let line = format!("{}: {} {}", step.layer, step.action, step.org);
-            match &bar {
-                Some(bar) => bar.set_message(line),
-                None => anstream::eprintln!("{line}"),
-            }
-        })
+        move |line| match &bar {
+            Some(bar) => bar.set_message(line),
+            None => anstream::eprintln!("{line}"),
+        }
     }
 }
 

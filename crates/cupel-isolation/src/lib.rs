@@ -44,6 +44,8 @@
 #[cfg(feature = "database")]
 pub mod access_log;
 #[cfg(feature = "database")]
+pub mod adopt;
+#[cfg(feature = "database")]
 pub mod audit;
 mod builder;
 mod canaries;

@@ -1,10 +1,12 @@
 //! What `cupel migrate` does: roles, policies and tables that isolation in PostgreSQL needs.
 
+use std::fs;
+
 use cupel_tenant::{Changes, LayerName};
-use cupel_tenant_db::{Migration, Table};
+use cupel_tenant_db::{Declaration, Migration, Table};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::TableKindName;
+use crate::config::{DatabaseConfig, TableKindName};
 use crate::{Config, Error, layers};
 
 /// Brings the database of `[database]` to what its section declares. Returns what changed; a second
@@ -29,11 +31,46 @@ pub fn sql(config: &Config) -> Result<String, Error> {
     migration(config)?.sql().map_err(|error| failed(error.kind(), error))
 }
 
+/// The tables that the section declares, in itself or in a file.
+///
+/// # Errors
+///
+/// [`Error::Setting`] if it does both, or the file cannot be read or understood.
+pub(crate) fn tables(section: &DatabaseConfig) -> Result<Vec<Table>, Error> {
+    let wrong = |problem: String, remedy: &str| Error::Setting {
+        key: "database.declaration",
+        problem,
+        remedy: remedy.to_owned(),
+    };
+    let Some(path) = &section.declaration else {
+        let table = |(name, kind): (&String, &TableKindName)| match kind {
+            TableKindName::Global => Table::global(name),
+            TableKindName::Org => Table::org(name),
+            TableKindName::Shared => Table::shared(name),
+            TableKindName::Workspace => Table::workspace(name),
+        };
+        return Ok(section.tables.iter().map(table).collect());
+    };
+    if !section.tables.is_empty() {
+        return Err(wrong(
+            "there is [database.tables] too".to_owned(),
+            "move the tables into the file, or leave the file out",
+        ));
+    }
+    let text = fs::read_to_string(path).map_err(|error| {
+        wrong(format!("{} cannot be read: {error}", path.display()), "correct the path")
+    })?;
+    let declaration: Result<Declaration, _> = text.parse();
+    let declaration = declaration
+        .map_err(|error| wrong(format!("{}: {error}", path.display()), "correct the file"))?;
+    Ok(declaration.tables().to_vec())
+}
+
 fn failed(kind: cupel_tenant::LayerErrorKind, error: cupel_tenant_db::Error) -> Error {
     Error::Layer(cupel_tenant::LayerError::new(LayerName::Database, "migrating", kind, error))
 }
 
-fn migration(config: &Config) -> Result<Migration, Error> {
+pub(crate) fn migration(config: &Config) -> Result<Migration, Error> {
     let section = config.database.as_ref();
     let section = section.ok_or(Error::NotConfigured { layer: LayerName::Database })?;
     let owner_url = section.owner_url.as_ref().ok_or(Error::Setting {
@@ -58,10 +95,5 @@ fn migration(config: &Config) -> Result<Migration, Error> {
     if let Some(admin_url) = section.admin_url.as_ref().map(SecretString::expose_secret) {
         migration = migration.admin_url(admin_url);
     }
-    Ok(migration.tables(section.tables.iter().map(|(name, kind)| match kind {
-        TableKindName::Global => Table::global(name),
-        TableKindName::Org => Table::org(name),
-        TableKindName::Shared => Table::shared(name),
-        TableKindName::Workspace => Table::workspace(name),
-    })))
+    Ok(migration.tables(tables(section)?))
 }

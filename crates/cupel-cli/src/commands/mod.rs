@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod access_log;
+mod adopt;
 mod audit;
 mod completions;
 mod doctor;
@@ -14,6 +15,7 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
+pub(crate) use adopt::AdoptArgs;
 pub(crate) use audit::AuditArgs;
 use cupel_isolation::{Config, Isolation};
 
@@ -32,6 +34,7 @@ pub(crate) async fn run(args: Args) -> Ended {
     let config = configuration(&args.config)?;
     match args.command {
         Command::Audit(audit) => audit::run(&config, &audit, args.format).await,
+        Command::Adopt(args) => adopt::run(&config, &args, format?).await,
         Command::Prove => prove::run(&config, format?).await,
         Command::Migrate { print } => migrate::run(&config, print, format?).await,
         Command::Onboard { org, tier } => lifecycle::onboard(&config, org, tier, format?).await,

@@ -1,5 +1,6 @@
 //! The command as its users run it: what it prints, and how it exits.
 
+mod adopt;
 mod audit;
 mod interruption;
 

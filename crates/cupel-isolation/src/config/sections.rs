@@ -42,10 +42,13 @@ pub struct DatabaseConfig {
     /// Only `cupel migrate` reads it.
     #[serde(default)]
     pub strict: bool,
-    /// The tables that hold tenants' rows, each with whose its rows are. Only `cupel migrate` reads
-    /// it; the database remembers.
+    /// The tables that hold tenants' rows, each with whose its rows are. Only `cupel migrate` and
+    /// `cupel adopt` read it; the database remembers.
     #[serde(default)]
     pub tables: BTreeMap<String, TableKindName>,
+    /// A file that declares the tables instead, with their columns and parents. Its path is from where the
+    /// program runs.
+    pub declaration: Option<PathBuf>,
 }
 
 /// Whose the rows of a declared table are.

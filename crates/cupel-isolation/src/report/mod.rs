@@ -1,6 +1,8 @@
 //! Proofs, audits, check-ups and the lifecycle as text and as JSON: one place, used by every command.
 
 #[cfg(feature = "database")]
+mod adoptions;
+#[cfg(feature = "database")]
 mod audits;
 mod causes;
 mod checkups;
@@ -8,6 +10,8 @@ mod orgs;
 mod proofs;
 mod table;
 
+#[cfg(feature = "database")]
+pub use adoptions::{adoption_json, adoption_text};
 #[cfg(feature = "database")]
 pub use audits::{alike, audit_json, audit_text, fix_lines, meaning, visible};
 pub use causes::chain;

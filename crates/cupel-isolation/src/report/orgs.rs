@@ -95,6 +95,6 @@ pub fn certificate_json(certificate: &Certificate) -> Value {
     json!({ "org": certificate.org(), "state": "erased", "layers": layers })
 }
 
-fn timestamp(time: SystemTime) -> String {
+pub(super) fn timestamp(time: SystemTime) -> String {
     Timestamp::try_from(time).map_or_else(|_| "-".to_owned(), |at| format!("{at:.0}"))
 }

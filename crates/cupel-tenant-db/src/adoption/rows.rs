@@ -47,6 +47,7 @@ impl Steps<'_> {
                 .rows_affected();
             done += filled;
             if filled == 0 {
+                let column = &shape.declared.org_column;
                 return Ok(Some(format!("filled {column} of {done} rows of {}", shape.name())));
             }
         }
