@@ -103,7 +103,9 @@ pub(super) async fn read(
            c.relowner::int8 AS owner, c.relrowsecurity AS row_security,
            c.relforcerowsecurity AS forced, c.relispartition AS is_partition,
            c.relispopulated AS is_populated, c.relhasrules AS has_rules,
-           a.attnotnull AS tenant_not_null, format_type(a.atttypid, NULL) AS tenant_type,
+           a.attnotnull AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
+             WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.conkey[1] = a.attnum AND NOT k.convalidated)
+             AS tenant_not_null, format_type(a.atttypid, NULL) AS tenant_type,
            coalesce((SELECT bool_or(o.option_value::bool) FROM pg_options_to_table(c.reloptions) o
              WHERE c.relkind = 'v' AND o.option_name = 'security_invoker'), false) AS invoker,
            coalesce((SELECT bool_or(o.option_value::bool) FROM pg_options_to_table(c.reloptions) o

@@ -42,7 +42,7 @@ static MAKES_ROLES: Rule = Rule {
     severity: Severity::High,
     phase: 1,
     problem: "the application's role is, or can become, one that makes roles (CREATEROLE)",
-    allows: "granting itself roles; up to PostgreSQL 15 any role but a superuser",
+    allows: "granting itself the roles that it administers; up to PostgreSQL 15 any role but a superuser",
 };
 
 static REPLICATES: Rule = Rule {
@@ -67,8 +67,8 @@ fn worth(role: &str) -> Option<Severity> {
         "pg_read_server_files" | "pg_write_server_files" | "pg_execute_server_program" => {
             Severity::Critical
         }
-        "pg_create_subscription" => Severity::High,
         "pg_monitor"
+        | "pg_create_subscription"
         | "pg_read_all_stats"
         | "pg_stat_scan_tables"
         | "pg_read_all_settings"
@@ -108,9 +108,10 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
             continue;
         }
         if role.create_role {
-            // Up to 15 it may grant itself pg_execute_server_program, and any owner.
+            // Up to 15 it may grant itself pg_execute_server_program, and any owner; from 16 on only what it
+            // administers, which counts as something that it can become.
             let severity =
-                if facts.server.version < 160_000 { Severity::Critical } else { Severity::High };
+                if facts.server.version < 160_000 { Severity::Critical } else { Severity::Medium };
             let place = MAKES_ROLES.at(&role.name, fix("NOCREATEROLE"));
             places.push(place.weighing(severity).noting(how));
         }

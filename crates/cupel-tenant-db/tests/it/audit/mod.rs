@@ -8,3 +8,4 @@ mod random;
 mod schemas;
 mod stage;
 mod tables;
+mod versions;

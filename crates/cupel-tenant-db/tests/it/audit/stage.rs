@@ -21,6 +21,8 @@ pub(super) struct Case {
     pub(super) shows: Shows,
     /// Tables that are declared as shared.
     pub(super) shared: &'static [&'static str],
+    /// The first version of the server that has what the case is about: those before refuse its schema.
+    pub(super) from: i32,
     /// The first version of the server in which the attack no longer works.
     pub(super) until: i32,
     /// Whether the fixes of the report put it right.
@@ -37,6 +39,7 @@ pub(super) const CASE: Case = Case {
     attack: &[],
     shows: Shows::Theirs,
     shared: &[],
+    from: 0,
     until: i32::MAX,
     fixed: true,
 };
@@ -126,6 +129,20 @@ impl Stage {
         Ok(())
     }
 
+    /// The version of the server, as 150018: the one that `CUPEL_POSTGRES_VERSION` asks for.
+    async fn version(&self) -> Outcome<i32> {
+        let mut conn = self.connect(Who::Root).await?;
+        let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int4")
+            .fetch_one(&mut conn)
+            .await?;
+        match std::env::var("CUPEL_POSTGRES_VERSION") {
+            Ok(asked) if asked != (version / 10_000).to_string() => {
+                Err(format!("the server is {version}, and {asked} was asked for").into())
+            }
+            _ => Ok(version),
+        }
+    }
+
     pub(super) async fn audit(&self, shared: &[&str]) -> Outcome<AuditReport> {
         let audit = Audit::new(&self.root_url).app_role(&self.app).shared(shared.iter().copied());
         Ok(audit.run().await?)
@@ -208,14 +225,18 @@ pub(super) async fn play(cases: &[Case]) -> Outcome<()> {
 
 async fn one(case: &Case, name: &str, wrong: &mut Vec<String>) -> Outcome<()> {
     let stage = Stage::start().await?;
+    let version = stage.version().await?;
+    if version < case.from {
+        // What is refused is no hole; `scripts/versions` plays the case where it is one.
+        if stage.root(case.broken).await.is_ok() {
+            wrong.push(format!("{name}: {version} has this too"));
+        }
+        return Ok(());
+    }
     stage.root(case.broken).await?;
     let report = stage.audit(case.shared).await?;
-    let mut conn = stage.connect(Who::Root).await?;
-    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int4")
-        .fetch_one(&mut conn)
-        .await?;
     let real = version < case.until;
-    let case = &Case { severity: if real { case.severity } else { Severity::High }, ..*case };
+    let case = &Case { severity: if real { case.severity } else { Severity::Medium }, ..*case };
     match found(&report, case) {
         Some(finding) if finding.severity != case.severity => {
             wrong.push(format!("{name}: {} is {}", finding.object, finding.severity));
