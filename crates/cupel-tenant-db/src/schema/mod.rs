@@ -12,7 +12,7 @@ mod table;
 pub(crate) use access_log::ACCESS_LOG;
 pub(crate) use context::{GUARD, context};
 pub(crate) use install::{Whole, hardening, install};
-pub(crate) use policies::{definition, isolate, policies_of, record};
+pub(crate) use policies::{definition, isolate, policies, policies_of, record};
 pub(crate) use roles::{Purpose, correct_role, create_role, grant_schema};
 pub(crate) use shadow::{SHADOWLESS, SHADOWS, cast_shadow, counts, forget, lift_shadow};
 pub(crate) use surroundings::{

@@ -8,7 +8,7 @@ const WHOLE_ORG: &str = "(SELECT cupel.current_workspace_id()) IS NULL";
 /// What isolates one table: the policies, the flags and the rights.
 pub(crate) fn isolate(table: &Declared, app: &str, admin: Option<&str>) -> String {
     let mut sql = drop_policies(&table.name);
-    sql += &policies(table, app);
+    sql += &policies(&table.name.quoted(), table, &ident(app));
     sql += &rights(&table.name, table.kind, &ident(app), admin);
     sql += &super::surroundings::close_children(table, app);
     sql
@@ -59,12 +59,12 @@ fn drop_policies(name: &TableName) -> String {
 /// The floor, the access policy, and what the kind adds.
 ///
 /// Policies that permit are OR-ed, so that anybody's later policy would open the table; the floor
-/// restricts, for PUBLIC, and is AND-ed with whatever there is.
-fn policies(declared: &Declared, app: &str) -> String {
+/// restricts, for PUBLIC, and is AND-ed with whatever there is. The table that they are put on and the role are
+/// quoted.
+pub(crate) fn policies(table: &str, declared: &Declared, app: &str) -> String {
     if !declared.is_of_orgs() {
         return String::new();
     }
-    let (table, app) = (declared.name.quoted(), ident(app));
     // An index condition, evaluated once per statement.
     let org = format!("{} = (SELECT cupel.current_org_id())", ident(&declared.org_column));
     format!(
@@ -73,12 +73,12 @@ fn policies(declared: &Declared, app: &str) -> String {
 CREATE POLICY cupel_access ON {table} AS PERMISSIVE FOR ALL TO {app}
   USING ({org}) WITH CHECK ({org});
 {}",
-        workspace_policies(declared)
+        workspace_policies(table, declared)
     )
 }
 
-fn workspace_policies(declared: &Declared) -> String {
-    let (table, column) = (declared.name.quoted(), ident(&declared.workspace_column));
+fn workspace_policies(table: &str, declared: &Declared) -> String {
+    let column = ident(&declared.workspace_column);
     let own = format!("{column} = (SELECT cupel.current_workspace_id())");
     let (read, write) = match declared.kind {
         TableKind::Global | TableKind::Org => return String::new(),
