@@ -92,7 +92,7 @@ mod work;
 pub use access_log::AccessLog;
 pub use admin::AdminTx;
 pub use adoption::{Adopted, Adoption, AdoptionStep, Phase, Violations};
-pub use audit::{Audit, AuditReport};
+pub use audit::{Audit, AuditReport, PolicyCheck};
 pub use builder::TenantDbBuilder;
 pub use context::{ColumnType, ContextMode};
 pub use db::TenantDb;

@@ -1,6 +1,7 @@
 //! What the catalogs say about isolation: rules that only read, and the SQL that puts each right.
 
 mod confine;
+mod expected;
 mod expr;
 mod facts;
 mod report;
@@ -9,8 +10,9 @@ mod rules;
 
 use cupel_tenant::Finding;
 use facts::Facts;
-pub use report::AuditReport;
+pub use report::{AuditReport, PolicyCheck};
 pub use request::Audit;
+use rules::declared::Lines;
 use sqlx::{Executor, PgConnection, Row};
 
 use crate::context::POOLED_ROLLBACK;
@@ -75,17 +77,34 @@ async fn in_snapshot(
     const OPENING: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
         SET LOCAL search_path = pg_catalog; SET LOCAL quote_all_identifiers = off";
     sqlx::raw_sql(OPENING).execute(&mut *conn).await?;
-    let report = read(conn, question).await;
-    sqlx::raw_sql(closing).execute(conn).await?;
-    report
+    let read = read(conn, question).await;
+    sqlx::raw_sql(closing).execute(&mut *conn).await?;
+    let Some((facts, mut places, recorded)) = read? else { return Ok(None) };
+    let mut policies = None;
+    if let Some((made, now)) = recorded {
+        let (changed, by) = match expected::made(conn, &facts).await? {
+            Some(made) => {
+                let present = expected::present(&facts);
+                (rules::declared::changed(&facts, &made, &present), PolicyCheck::Made)
+            }
+            None => (rules::declared::changed(&facts, &made, &now), PolicyCheck::Recorded),
+        };
+        places.extend(changed);
+        policies = Some(by);
+    }
+    Ok(Some(AuditReport::of(&facts, places, policies)))
 }
 
-async fn read(
-    conn: &mut PgConnection,
-    question: &Question,
-) -> Result<Option<AuditReport>, sqlx::Error> {
+/// What was read: the facts, what breaks rules, and of a database of ours what its migration recorded.
+type Read = (Facts, Vec<rules::Place>, Option<(Lines, Lines)>);
+
+async fn read(conn: &mut PgConnection, question: &Question) -> Result<Option<Read>, sqlx::Error> {
     let Some(facts) = Facts::read(conn, question).await? else { return Ok(None) };
     let mut places = rules::from_facts(&facts, question);
     places.extend(rules::from_sql(conn, &facts, question).await?);
-    Ok(Some(AuditReport::of(facts.server.text, places)))
+    let recorded = match facts.declaration.is_ours {
+        true => Some(rules::declared::recorded(conn).await?),
+        false => None,
+    };
+    Ok(Some((facts, places, recorded)))
 }

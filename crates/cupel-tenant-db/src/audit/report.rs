@@ -2,6 +2,7 @@ use std::collections::HashSet;
 
 use cupel_tenant::{Finding, LayerName, Severity};
 
+use super::facts::Facts;
 use super::rules::{Fix, Place};
 
 /// What an [`Audit`](crate::Audit) found.
@@ -12,7 +13,22 @@ pub struct AuditReport {
     pub server: String,
     /// What is wrong, the worst first.
     pub findings: Vec<Finding>,
+    /// How many tables hold rows of organizations.
+    pub tables: usize,
+    /// What the policies of declared tables were compared with; `None` if no migration made any.
+    pub policies: Option<PolicyCheck>,
     statements: Vec<Statement>,
+}
+
+/// What the policies that a migration made were compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PolicyCheck {
+    /// With policies that were made from the declaration and rolled back, as this server writes them out.
+    /// The owner of the migration has that done, or a superuser.
+    Made,
+    /// With what the migration wrote down. Whoever can change policies can change that too.
+    Recorded,
 }
 
 /// One step of the migration that puts things right.
@@ -26,7 +42,7 @@ struct Statement {
 }
 
 impl AuditReport {
-    pub(super) fn of(server: String, mut places: Vec<Place>) -> Self {
+    pub(super) fn of(facts: &Facts, mut places: Vec<Place>, policies: Option<PolicyCheck>) -> Self {
         places.sort_by(|a, b| {
             (b.severity, &a.rule.id, &a.object).cmp(&(a.severity, &b.rule.id, &b.object))
         });
@@ -37,7 +53,8 @@ impl AuditReport {
         let mut seen = HashSet::new();
         statements.retain(|it| seen.insert(it.text.clone()));
         let findings = places.into_iter().map(finding).collect();
-        Self { server, findings, statements }
+        let (server, tables) = (facts.server.text.clone(), facts.tenant_tables().count());
+        Self { server, findings, tables, policies, statements }
     }
 
     /// Returns the worst severity of any finding.

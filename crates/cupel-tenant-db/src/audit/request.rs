@@ -11,7 +11,9 @@ use crate::builder::connect_options;
 /// public. It says nothing of what the tables hold, and runs no code of the database.
 ///
 /// Where the database was migrated by a [`Migration`](crate::Migration), its declaration counts, and an
-/// audit as the role that may read it finds what departs from it.
+/// audit as the role that may read it finds what departs from it. Asked by the owner of the migration, it
+/// makes the declared policies on a temporary table, in a second transaction that is rolled back, and
+/// compares how the server writes them out; [`AuditReport::policies`] says whether that was done.
 ///
 /// # Examples
 ///

@@ -71,6 +71,11 @@ pub(crate) struct Declaration {
     pub(crate) is_ours: bool,
     /// How transactions name their organization: plain, sealed or register.
     pub(crate) mode: Option<String>,
+    /// Whom the policies let in.
+    pub(crate) app_role: Option<String>,
+    /// Whether whoever asks is the owner of the migration, and may make a temporary table without running
+    /// the code of an event trigger.
+    pub(crate) can_be_made: bool,
     /// By schema and name: the kind, and the policies that the migration made.
     pub(crate) tables: HashMap<(String, String), (String, String)>,
     /// Tables that are the same for everybody.
@@ -107,9 +112,19 @@ pub(super) async fn declaration(
         return Ok(declaration);
     }
     declaration.is_ours = true;
-    declaration.mode = sqlx::query_scalar("SELECT context FROM cupel.settings()")
-        .fetch_optional(&mut *conn)
-        .await?;
+    let settings: Option<(Option<String>, Option<String>, bool)> = sqlx::query_as(
+        "SELECT s.context, s.app_role, NOT pg_is_in_recovery()
+           AND has_database_privilege(current_database(), 'TEMPORARY')
+           AND pg_has_role(n.nspowner, 'USAGE')
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_event_trigger t WHERE t.evtenabled <> 'D')
+         FROM pg_catalog.pg_namespace n, cupel.settings() s WHERE n.nspname = 'cupel'",
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    if let Some((mode, app_role, can_be_made)) = settings {
+        (declaration.mode, declaration.app_role) = (mode, app_role);
+        declaration.can_be_made = can_be_made;
+    }
     let tables: Vec<(String, String, String, String)> = sqlx::query_as(
         "SELECT schema_name::text, table_name::text, kind, policies FROM cupel.tenant_tables",
     )

@@ -1,5 +1,7 @@
 //! What a migration of ours made, and what became of it.
 
+use std::collections::HashMap;
+
 use cupel_tenant::Severity;
 use sqlx::PgConnection;
 
@@ -14,30 +16,49 @@ static CHANGED: Rule = Rule {
     allows: "rows to be reached that the declaration keeps apart",
 };
 
-/// Compares the policies, as the server writes them out, with what it wrote when they were made.
-pub(super) async fn changed(
+/// The policies that each declared table should have, one line for each; by table.
+pub(in crate::audit) type Lines = HashMap<Oid, Vec<String>>;
+
+/// What the migration wrote down as it made the policies, and what they are now.
+pub(in crate::audit) async fn recorded(
     conn: &mut PgConnection,
-    facts: &Facts,
-) -> Result<Vec<Place>, sqlx::Error> {
+) -> Result<(Lines, Lines), sqlx::Error> {
+    // As cupel.policies_of does, which somebody could have replaced.
     let rows: Vec<(Oid, String, String)> = sqlx::query_as(
-        "SELECT c.oid::int8, t.policies, p.now
+        "SELECT c.oid::int8, t.policies, coalesce(p.now, '')
          FROM cupel.tenant_tables t JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
          JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.table_name
-         CROSS JOIN LATERAL (SELECT cupel.policies_of(c.oid) AS now OFFSET 0) p
-         WHERE t.policies <> p.now",
+         LEFT JOIN (SELECT p.polrelid, string_agg(concat_ws(' | ', p.polname, p.polcmd, p.polpermissive,
+             ARRAY(SELECT r::regrole::text FROM unnest(p.polroles) r ORDER BY 1),
+             pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)),
+             E'\\n' ORDER BY p.polname) AS now
+           FROM pg_catalog.pg_policy p WHERE p.polname LIKE 'cupel\\_%' GROUP BY 1) p ON p.polrelid = c.oid
+         WHERE t.policies IS DISTINCT FROM coalesce(p.now, '')",
     )
     .fetch_all(conn)
     .await?;
-    let places = rows.into_iter().filter_map(|(oid, made, now)| {
-        let table = facts.relations.get(&oid)?;
-        let mut lost = made.lines().filter(|line| !now.lines().any(|it| it == *line));
+    let lines = |text: &str| text.lines().map(str::to_owned).collect();
+    let made = rows.iter().map(|it| (it.0, lines(&it.1))).collect();
+    let now = rows.iter().map(|it| (it.0, lines(&it.2))).collect();
+    Ok((made, now))
+}
+
+/// The tables whose policies are not those that were made.
+pub(in crate::audit) fn changed(facts: &Facts, made: &Lines, now: &Lines) -> Vec<Place> {
+    let places = made.iter().filter_map(|(oid, made)| {
+        let table = facts.relations.get(oid)?;
+        let now = now.get(oid).map_or(&[][..], Vec::as_slice);
+        let mut lost = made.iter().filter(|line| !now.contains(line)).peekable();
+        let gained = now.iter().any(|line| !made.contains(line));
+        if lost.peek().is_none() && !gained {
+            return None;
+        }
         // Without its access policy the table is closed, and nobody reaches anything.
-        let closed = lost.all(|line| line.starts_with("cupel_access"))
-            && now.lines().all(|line| made.lines().any(|it| it == line));
+        let closed = lost.all(|line| line.starts_with("cupel_access")) && !gained;
         let place = CHANGED.at(table.object(), words("run the migration"));
         Some(if closed { place.weighing(Severity::Medium) } else { place })
     });
-    Ok(places.collect())
+    places.collect()
 }
 
 pub(super) const ASKED: &[Asked] = &[Asked {

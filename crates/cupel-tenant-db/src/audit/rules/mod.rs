@@ -1,6 +1,6 @@
 //! One file for each family of rules.
 
-mod declared;
+pub(super) mod declared;
 mod functions;
 mod grants;
 mod indexes;
@@ -147,9 +147,6 @@ pub(super) async fn from_sql(
                 Severity::ALL.into_iter().find(|it| Some(it.as_str()) == severity.as_deref());
             places.push(asked.rule.at(object, fix).weighing(found.unwrap_or(asked.rule.severity)));
         }
-    }
-    if facts.declaration.is_ours {
-        places.extend(declared::changed(conn, facts).await?);
     }
     Ok(places)
 }

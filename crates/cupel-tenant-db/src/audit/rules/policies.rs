@@ -186,7 +186,7 @@ fn reads_writable(facts: &Facts, table: &Relation, policy: &Policy, places: &mut
 
 fn calls(facts: &Facts, table: &Relation, policy: &Policy, places: &mut Vec<Place>) {
     let functions = policy.functions.iter().filter_map(|it| facts.functions.get(it));
-    for function in functions.filter(|it| !(facts.declaration.is_ours && it.schema == "cupel")) {
+    for function in functions {
         let object = format!("{}.{}", table.object(), policy.name);
         let bad = |rule: &Rule| {
             if facts.rests_on(table, function.oid) { rule.severity } else { Severity::Low }
@@ -201,6 +201,9 @@ fn calls(facts: &Facts, table: &Relation, policy: &Policy, places: &mut Vec<Plac
             let severity = bad(&OWN_FUNCTION).min(most);
             let place = OWN_FUNCTION.at(object.as_str(), fix).weighing(severity);
             places.push(place.noting(function.object.as_str()));
+        }
+        if facts.declaration.is_ours && function.schema == "cupel" {
+            continue;
         }
         let reads_setting = function.body.contains("current_setting") || function.reads_context;
         if function.volatility == "i" && reads_setting {

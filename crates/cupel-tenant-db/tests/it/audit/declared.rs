@@ -1,7 +1,11 @@
 //! Databases that a migration of ours made, and what only shows in parameters of the audit.
 
+use std::time::Duration;
+
 use cupel_tenant::{IsolationLayer, Severity};
-use cupel_tenant_db::{Audit, ContextMode};
+use cupel_tenant_db::{Audit, AuditReport, ContextMode, PolicyCheck};
+
+use sqlx::{Connection, PgConnection};
 
 use super::stage::{Outcome, Stage, Who};
 use crate::bed::{Bed, pair};
@@ -16,9 +20,13 @@ fn list(findings: &[cupel_tenant::Finding]) -> Vec<String> {
 async fn audit_of_a_migrated_database_finds_nothing_whoever_asks() -> Outcome<()> {
     for mode in [ContextMode::Plain, ContextMode::Sealed, ContextMode::Register] {
         let bed = Bed::of(mode, 2).await?;
-        for url in [&bed.owner_url, &bed.app_url] {
+        for (url, check) in
+            [(&bed.owner_url, PolicyCheck::Made), (&bed.app_url, PolicyCheck::Recorded)]
+        {
             let audit = Audit::new(url).app_role("cupel_app").admin_role("cupel_admin");
-            assert_eq!(list(&audit.run().await?.findings), Vec::<String>::new(), "{mode:?} {url}");
+            let report = audit.run().await?;
+            assert_eq!(list(&report.findings), Vec::<String>::new(), "{mode:?} {url}");
+            assert_eq!((report.policies, report.tables), (Some(check), 5), "{mode:?} {url}");
         }
     }
     Ok(())
@@ -45,6 +53,80 @@ async fn audit_of_a_migrated_database_finds_what_was_changed() -> Outcome<()> {
     bed.sql("GRANT SELECT ON cupel.seal_keys TO cupel_app").await?;
     let found = list(&bed.db.audit(pair().first()).await?);
     assert_eq!(found, ["D1 critical cupel.seal_keys"]);
+    Ok(())
+}
+
+async fn by(url: &str) -> Outcome<AuditReport> {
+    Ok(Audit::new(url).app_role("cupel_app").run().await?)
+}
+
+#[tokio::test]
+async fn audit_by_the_owner_does_not_go_by_the_record() -> Outcome<()> {
+    for change in [
+        "ALTER POLICY cupel_floor ON pipelines USING (true)",
+        "ALTER POLICY cupel_floor ON pipelines TO cupel_admin",
+        "DROP POLICY cupel_workspace_delete ON pipeline_runs",
+        "CREATE POLICY cupel_extra ON pipelines USING (true)",
+        "DROP POLICY cupel_floor ON pipelines; CREATE POLICY cupel_floor ON pipelines FOR ALL TO PUBLIC
+           USING (org_id = (SELECT cupel.current_org_id())) WITH CHECK (org_id = (SELECT cupel.current_org_id()))",
+    ] {
+        let bed = Bed::with(2).await?;
+        bed.sql(change).await?;
+        bed.sql("UPDATE cupel.tenant_tables t SET policies = cupel.policies_of(t.table_name::text::regclass)")
+            .await?;
+        let by_owner = by(&bed.owner_url).await?;
+        assert_eq!(by_owner.policies, Some(PolicyCheck::Made));
+        let found = list(&by_owner.findings);
+        assert!(found.iter().any(|it| it.starts_with("P1 critical")), "{change}: {found:?}");
+        let found = list(&by(&bed.app_url).await?.findings);
+        assert!(!found.iter().any(|it| it.starts_with("P1 ")), "{change}: {found:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn audit_does_not_call_what_compares_for_the_migration() -> Outcome<()> {
+    let bed = Bed::with(2).await?;
+    bed.sql(
+        "CREATE OR REPLACE FUNCTION cupel.policies_of(relation oid) RETURNS text LANGUAGE sql STABLE AS
+           $$ SELECT t.policies FROM cupel.tenant_tables t WHERE t.table_name::text::regclass = relation $$;
+         ALTER POLICY cupel_floor ON pipelines USING (true)",
+    )
+    .await?;
+    for url in [&bed.owner_url, &bed.app_url] {
+        let found = list(&by(url).await?.findings);
+        assert!(found.contains(&"P1 critical public.pipelines".to_owned()), "{url}: {found:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn audit_by_the_owner_leaves_nothing_and_waits_for_no_table() -> Outcome<()> {
+    let bed = Bed::with(2).await?;
+    let mut busy = PgConnection::connect(&bed.owner_url).await?;
+    sqlx::raw_sql("BEGIN; LOCK TABLE pipelines, cupel.organizations IN SHARE ROW EXCLUSIVE MODE")
+        .execute(&mut busy)
+        .await?;
+    let asked = tokio::time::timeout(Duration::from_secs(20), by(&bed.owner_url));
+    assert_eq!(asked.await??.policies, Some(PolicyCheck::Made));
+    let left = "SELECT count(*) FROM pg_class WHERE relname LIKE 'cupel_expected%'";
+    assert_eq!(bed.number(left).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn audit_runs_no_event_trigger() -> Outcome<()> {
+    let bed = Bed::with(2).await?;
+    bed.sql(
+        // What a sequence gave is not rolled back.
+        "CREATE SEQUENCE seen; CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql
+           AS $$ BEGIN PERFORM nextval('public.seen'); END $$;
+         CREATE EVENT TRIGGER watch ON ddl_command_start EXECUTE FUNCTION watch()",
+    )
+    .await?;
+    let report = by(&bed.owner_url).await?;
+    assert_eq!(report.policies, Some(PolicyCheck::Recorded));
+    assert_eq!(bed.number("SELECT count(*) FROM seen WHERE is_called").await?, 0);
     Ok(())
 }
 
