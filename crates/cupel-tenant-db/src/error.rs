@@ -135,6 +135,13 @@ pub enum Error {
         mode: &'static str,
     },
 
+    /// The server has no role of the name that the audit asks about.
+    #[error("the server has no role {role:?}; name the role that the application connects as")]
+    NoSuchRole {
+        /// The name that was asked for.
+        role: String,
+    },
+
     /// The database has not been migrated, or by an older version.
     #[error("the database is not migrated; run the migration with the owner's URL")]
     NotMigrated,

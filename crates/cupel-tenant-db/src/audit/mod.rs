@@ -62,11 +62,7 @@ pub(crate) async fn run(
 ) -> Result<AuditReport, Error> {
     let report = in_snapshot(conn, question, closing).await;
     let report = report.map_err(Error::statement("the audit"))?;
-    report.ok_or_else(|| {
-        let missing =
-            sqlx::Error::Configuration("there is no role of the application's name".into());
-        Error::statement("the audit")(missing)
-    })
+    report.ok_or_else(|| Error::NoSuchRole { role: question.app_role.clone() })
 }
 
 async fn in_snapshot(

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use cupel_tenant::{Finding, LayerName, Severity};
 
-use super::facts::Facts;
+use super::facts::{Facts, Kind, Relation};
 use super::rules::{Fix, Place};
 
 /// What an [`Audit`](crate::Audit) found.
@@ -13,7 +13,7 @@ pub struct AuditReport {
     pub server: String,
     /// What is wrong, the worst first.
     pub findings: Vec<Finding>,
-    /// How many tables hold rows of organizations.
+    /// How many tables have the tenant column, each with its partitions as one.
     pub tables: usize,
     /// What the policies of declared tables were compared with; `None` if no migration made any.
     pub policies: Option<PolicyCheck>,
@@ -53,7 +53,14 @@ impl AuditReport {
         let mut seen = HashSet::new();
         statements.retain(|it| seen.insert(it.text.clone()));
         let findings = places.into_iter().map(finding).collect();
-        let (server, tables) = (facts.server.text.clone(), facts.tenant_tables().count());
+        let server = facts.server.text.clone();
+        let counts = |it: &&Relation| {
+            it.has_tenant_column
+                && matches!(it.kind, Kind::Table | Kind::Foreign)
+                && !it.is_partition
+                && it.schema != "cupel"
+        };
+        let tables = facts.relations().filter(counts).count();
         Self { server, findings, tables, policies, statements }
     }
 

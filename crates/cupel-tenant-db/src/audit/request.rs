@@ -91,8 +91,8 @@ impl Audit {
     /// # Errors
     ///
     /// [`Error::InvalidUrl`] and [`Error::PlainText`] before any I/O; [`Error::LoginRefused`],
-    /// [`Error::DatabaseMissing`] and [`Error::Unreachable`]; [`Error::Statement`] if there is no such
-    /// role, or the server is older than 15.
+    /// [`Error::DatabaseMissing`] and [`Error::Unreachable`]; [`Error::NoSuchRole`]; [`Error::Statement`] if
+    /// the server is older than 15.
     pub async fn run(&self) -> Result<AuditReport, Error> {
         let options = connect_options(&self.url, "audit", self.allow_plaintext)?;
         let mut question = self.question.clone();

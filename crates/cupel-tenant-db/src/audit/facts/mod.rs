@@ -8,6 +8,7 @@ mod rewrites;
 mod rights;
 mod roles;
 mod server;
+mod uses;
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,6 +21,7 @@ pub(crate) use rights::Right;
 pub(crate) use roles::{Role, Roles, quoted};
 pub(crate) use server::{Declaration, Makes, Server};
 use sqlx::PgConnection;
+pub(crate) use uses::Use;
 
 use super::Question;
 use super::expr::{ContextFunction, Reader, Surroundings};
@@ -41,6 +43,7 @@ pub(crate) struct Facts {
     pub(crate) unique_keys: Vec<UniqueKey>,
     pub(crate) functions: HashMap<Oid, Function>,
     pub(crate) triggers: Vec<Trigger>,
+    pub(crate) uses: Vec<Use>,
     /// From a child or partition to its parents.
     pub(crate) parents: HashMap<Oid, Vec<Oid>>,
     /// From a view to what its query reads.
@@ -76,6 +79,7 @@ impl Facts {
         relations::classify(&mut relations, &declaration, &foreign_keys, &parents);
         let mut functions = functions::read(conn, roles.acting()).await?;
         let triggers = functions::triggers(conn).await?;
+        let uses = uses::uses(conn).await?;
         let mut policies = policies::read(conn).await?;
         let surroundings = surroundings(question, &declaration, &functions);
         policies::judge(&mut policies, &surroundings);
@@ -98,6 +102,7 @@ impl Facts {
             unique_keys,
             functions,
             triggers,
+            uses,
             parents,
             reads,
             rights,

@@ -210,10 +210,10 @@ pub(super) const ASKED: &[Asked] = &[
     Asked {
         rule: Rule {
             id: "F8",
-            severity: Severity::Low,
+            severity: Severity::Medium,
             phase: 3,
             problem: "a function of the server is marked LEAKPROOF that is not so as it is delivered",
-            allows: "its errors to tell of rows that the policies hide",
+            allows: "its errors to tell of rows that the policies hide, where it is cheaper than they are",
         },
         query: "SELECT p.oid::regprocedure::text, format('ALTER FUNCTION %s NOT LEAKPROOF', p.oid::regprocedure),
               NULL::text

@@ -1,5 +1,6 @@
 //! One file for each family of rules.
 
+mod admin;
 pub(super) mod declared;
 mod functions;
 mod grants;
@@ -11,6 +12,7 @@ mod server;
 mod settings;
 mod tables;
 mod triggers;
+mod uses;
 mod views;
 
 use cupel_tenant::Severity;
@@ -98,7 +100,7 @@ fn severity_of(class: Class) -> Severity {
 
 /// The rules that think about what was read.
 pub(super) fn from_facts(facts: &Facts, question: &Question) -> Vec<Place> {
-    let families: [fn(&Facts) -> Vec<Place>; 10] = [
+    let families: [fn(&Facts) -> Vec<Place>; 11] = [
         roles::find,
         grants::find,
         tables::find,
@@ -107,11 +109,12 @@ pub(super) fn from_facts(facts: &Facts, question: &Question) -> Vec<Place> {
         views::find,
         functions::find,
         triggers::find,
+        uses::find,
         indexes::find,
         server::find,
     ];
     let mut places: Vec<Place> = families.iter().flat_map(|find| find(facts)).collect();
-    places.extend(roles::of_admin(facts, question));
+    places.extend(admin::find(facts, question.admin_role.as_deref()));
     places
 }
 
@@ -148,5 +151,6 @@ pub(super) async fn from_sql(
             places.push(asked.rule.at(object, fix).weighing(found.unwrap_or(asked.rule.severity)));
         }
     }
+    places.extend(admin::path(conn, facts, question.admin_role.as_deref()).await?);
     Ok(places)
 }

@@ -2,7 +2,7 @@
 
 use cupel_tenant::Severity;
 
-use super::{Place, Question, Rule, sql, words};
+use super::{Place, Rule, sql, words};
 use crate::audit::facts::{Facts, quoted};
 
 static EXEMPT: Rule = Rule {
@@ -51,14 +51,6 @@ static REPLICATES: Rule = Rule {
     phase: 1,
     problem: "the application's role is, or can become, one that replicates (REPLICATION)",
     allows: "streaming every row of the server, which row security does not cover",
-};
-
-static ADMIN: Rule = Rule {
-    id: "A1",
-    severity: Severity::Medium,
-    phase: 1,
-    problem: "the admin role is more than exempt from row security",
-    allows: "a mistake in administration to change roles or the server, and not only rows",
 };
 
 /// What membership of a predefined role is worth.
@@ -161,20 +153,4 @@ fn owned(facts: &Facts) -> Vec<Place> {
         }
     }
     places
-}
-
-/// What the admin role should not be.
-pub(super) fn of_admin(facts: &Facts, question: &Question) -> Vec<Place> {
-    let admin = question.admin_role.as_deref().and_then(|name| facts.roles.named(name));
-    let too_much =
-        |it: &crate::audit::facts::Role| it.superuser || it.create_role || it.replication;
-    admin
-        .filter(|it| too_much(it))
-        .map(|it| {
-            let fix =
-                format!("ALTER ROLE {} NOSUPERUSER NOCREATEROLE NOREPLICATION", quoted(&it.name));
-            ADMIN.at(&it.name, sql(fix))
-        })
-        .into_iter()
-        .collect()
 }

@@ -83,10 +83,12 @@ pub(super) const ASKED: &[Asked] = &[
             problem: "sessions of the application's role see each other's statements",
             allows: "literals in the statements of one organization to be read by another",
         },
-        query: "SELECT 'pg_catalog.pg_stat_get_activity(integer)'::text,
-              'REVOKE EXECUTE ON FUNCTION pg_catalog.pg_stat_get_activity(integer) FROM ' || q.revokees, NULL::text
-            FROM q WHERE EXISTS (SELECT FROM r
-              WHERE has_function_privilege(r.role, 'pg_catalog.pg_stat_get_activity(integer)', 'EXECUTE'))
+        query: "SELECT p.oid::regprocedure::text,
+              format('REVOKE EXECUTE ON FUNCTION %s FROM %s', p.oid::regprocedure, q.revokees), NULL::text
+            FROM pg_catalog.pg_proc p, q
+            WHERE p.oid IN ('pg_catalog.pg_stat_get_activity(integer)'::regprocedure,
+                'pg_catalog.pg_stat_get_backend_activity(integer)'::regprocedure)
+              AND EXISTS (SELECT FROM r WHERE has_function_privilege(r.role, p.oid, 'EXECUTE'))
             UNION ALL
             SELECT n.nspname || '.' || c.relname,
               format('REVOKE ALL ON %I.%I FROM %s', n.nspname, c.relname, q.revokees), 'low'

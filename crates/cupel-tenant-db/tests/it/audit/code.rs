@@ -2,7 +2,7 @@
 
 use cupel_tenant::Severity;
 
-use super::stage::Shows::Changed;
+use super::stage::Shows::{Changed, Differ};
 use super::stage::Who::{A, B, Root};
 use super::stage::{CASE, Case, Outcome, play};
 
@@ -201,6 +201,28 @@ const FUNCTIONS: &[Case] = &[
         near: "CREATE FUNCTION leaks(t text) RETURNS bool LANGUAGE plpgsql COST 0.0001
               AS $$ BEGIN RAISE EXCEPTION '%', t; END $$",
         attack: &[(A, "DELETE FROM items WHERE org_id = 'a'"), (A, "SET enable_indexscan = off; SET enable_bitmapscan = off; SELECT note FROM items WHERE leaks(note)")],
+        ..CASE
+    },
+    // An error tells of a row elsewhere, where the policy is dearer than the function.
+    Case {
+        rule: "F8",
+        severity: Severity::Medium,
+        object: "textlike(text,text)",
+        broken: "CREATE FUNCTION org() RETURNS text STABLE LANGUAGE plpgsql
+              AS $$ BEGIN RETURN nullif(current_setting('app.current_org_id', true), ''); END $$;
+            ALTER POLICY floor ON items USING (org_id = org()) WITH CHECK (org_id = org());
+            ALTER POLICY access ON items USING (org_id = org()) WITH CHECK (org_id = org());
+            ALTER FUNCTION pg_catalog.textlike(text, text) LEAKPROOF",
+        near: "CREATE FUNCTION org() RETURNS text STABLE LANGUAGE plpgsql
+              AS $$ BEGIN RETURN nullif(current_setting('app.current_org_id', true), ''); END $$;
+            ALTER POLICY floor ON items USING (org_id = org()) WITH CHECK (org_id = org());
+            ALTER POLICY access ON items USING (org_id = org()) WITH CHECK (org_id = org())",
+        attack: &[
+            (A, "SET enable_indexscan = off; SET enable_bitmapscan = off"),
+            (A, "SELECT note FROM items WHERE note LIKE 'their\\'"),
+            (A, "SELECT note FROM items WHERE note LIKE 'other\\'"),
+        ],
+        shows: Differ,
         ..CASE
     },
     Case {

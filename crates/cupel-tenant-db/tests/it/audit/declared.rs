@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cupel_tenant::{IsolationLayer, Severity};
-use cupel_tenant_db::{Audit, AuditReport, ContextMode, PolicyCheck};
+use cupel_tenant_db::{Audit, AuditReport, ContextMode, Error, PolicyCheck};
 
 use sqlx::{Connection, PgConnection};
 
@@ -155,7 +155,11 @@ async fn audit_of_an_admin_role_that_is_a_superuser() -> Outcome<()> {
     let audit = Audit::new(&stage.root_url).app_role(&stage.app).admin_role("postgres");
     assert_eq!(list(&audit.run().await?.findings), ["A1 medium postgres"]);
     let audit = Audit::new(&stage.root_url).app_role("nobody at all");
-    assert!(audit.run().await.is_err(), "there is no such role");
+    let refused = audit.run().await;
+    assert!(
+        matches!(&refused, Err(Error::NoSuchRole { role }) if role == "nobody at all"),
+        "{refused:?}"
+    );
     drop(stage.connect(Who::Nobody).await?);
     Ok(())
 }

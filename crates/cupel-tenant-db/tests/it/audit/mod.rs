@@ -1,5 +1,6 @@
 //! The auditor against schemas that break each rule, and against near misses.
 
+mod admin;
 mod code;
 mod declared;
 mod policies;
@@ -8,4 +9,5 @@ mod random;
 mod schemas;
 mod stage;
 mod tables;
+mod uses;
 mod versions;

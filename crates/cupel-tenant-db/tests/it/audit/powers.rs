@@ -280,6 +280,39 @@ const SETTINGS: &[Case] = &[
         ..CASE
     },
     Case {
+        rule: "S5",
+        object: "pg_stat_get_activity(integer)",
+        severity: Severity::Info,
+        broken: "SELECT",
+        near: "REVOKE EXECUTE ON FUNCTION pg_stat_get_activity(integer), pg_stat_get_backend_activity(integer) FROM PUBLIC",
+        attack: &[
+            (B, "SELECT length('theirs')::text"),
+            (A, "SELECT query FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid()"),
+        ],
+        ..CASE
+    },
+    Case {
+        rule: "S5",
+        object: "pg_stat_get_backend_activity(integer)",
+        severity: Severity::Info,
+        broken: "REVOKE EXECUTE ON FUNCTION pg_stat_get_activity(integer) FROM PUBLIC",
+        near: "REVOKE EXECUTE ON FUNCTION pg_stat_get_activity(integer), pg_stat_get_backend_activity(integer) FROM PUBLIC",
+        attack: &[
+            (B, "SELECT length('theirs')::text"),
+            (A, "SELECT pg_stat_get_backend_activity(id) FROM pg_stat_get_backend_idset() b(id)
+               WHERE pg_stat_get_backend_activity(id) LIKE '%theirs%' AND pg_stat_get_backend_pid(id) <> pg_backend_pid()"),
+        ],
+        ..CASE
+    },
+    Case {
+        rule: "S5",
+        object: "public.pg_stat_statements",
+        severity: Severity::Low,
+        broken: "CREATE EXTENSION pg_stat_statements",
+        near: "CREATE EXTENSION pg_stat_statements; REVOKE ALL ON pg_stat_statements FROM PUBLIC",
+        ..CASE
+    },
+    Case {
         rule: "S3",
         object: "publication everything",
         severity: Severity::Low,

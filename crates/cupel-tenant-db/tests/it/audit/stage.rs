@@ -19,6 +19,8 @@ pub(super) struct Case {
     pub(super) near: &'static str,
     pub(super) attack: &'static [(Who, &'static str)],
     pub(super) shows: Shows,
+    /// What `{bait}` stands for in the attack.
+    pub(super) bait: &'static str,
     /// Tables that are declared as shared.
     pub(super) shared: &'static [&'static str],
     /// The first version of the server that has what the case is about: those before refuse its schema.
@@ -38,6 +40,7 @@ pub(super) const CASE: Case = Case {
     near: "",
     attack: &[],
     shows: Shows::Theirs,
+    bait: "",
     shared: &[],
     from: 0,
     until: i32::MAX,
@@ -49,6 +52,8 @@ pub(super) const CASE: Case = Case {
 pub(super) enum Who {
     /// The application for organization `a`, the attacker.
     A,
+    /// Administration, if the case made its role.
+    Admin,
     /// The application for organization `b`.
     B,
     /// The application without a context.
@@ -79,6 +84,11 @@ CREATE TABLE items (org_id text NOT NULL, id int NOT NULL, n int, note text, PRI
 {isolate items}
 INSERT INTO items VALUES ('a', 1, 1, 'mine'), ('b', 2, 3, 'theirs');
 ";
+
+/// A role for administration, which reads every organization's rows.
+const ADMIN: &str =
+    "CREATE ROLE {adm} LOGIN BYPASSRLS PASSWORD '{adm}'; GRANT SELECT ON items TO {adm};
+DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO {adm}', current_database()); END $$;";
 
 pub(super) const ISOLATES: &str =
     "org_id = (SELECT nullif(current_setting('app.current_org_id', true), ''))";
@@ -116,10 +126,12 @@ impl Stage {
             let (table, after) = rest.split_once('}').unwrap_or((rest, ""));
             text = format!("{before}{}{after}", isolate(table));
         }
-        text.replace("{isolates}", ISOLATES)
+        text.replace("{admin}", ADMIN)
+            .replace("{isolates}", ISOLATES)
             .replace("{app}", &self.app)
             .replace("{own}", &format!("own_{}", self.suffix))
             .replace("{grp}", &format!("grp_{}", self.suffix))
+            .replace("{adm}", &format!("adm_{}", self.suffix))
     }
 
     pub(super) async fn root(&self, sql: &str) -> Outcome<()> {
@@ -144,13 +156,14 @@ impl Stage {
     }
 
     pub(super) async fn audit(&self, shared: &[&str]) -> Outcome<AuditReport> {
-        let audit = Audit::new(&self.root_url).app_role(&self.app).shared(shared.iter().copied());
-        Ok(audit.run().await?)
+        let audit = Audit::new(&self.root_url).app_role(&self.app).admin_role(&self.text("{adm}"));
+        Ok(audit.shared(shared.iter().copied()).run().await?)
     }
 
     /// Connects as somebody, in a session that begins as theirs.
     pub(super) async fn connect(&self, who: Who) -> Outcome<PgConnection> {
         let url = match who {
+            Who::Admin => as_role(&self.root_url, &self.text("{adm}"))?,
             Who::Root => self.root_url.clone(),
             _ => as_role(&self.root_url, &self.app)?,
         };
@@ -158,7 +171,7 @@ impl Stage {
         let context = match who {
             Who::A => "SET app.current_org_id = 'a'",
             Who::B => "SET app.current_org_id = 'b'",
-            Who::Nobody | Who::Root => "SELECT",
+            Who::Admin | Who::Nobody | Who::Root => "SELECT",
         };
         sqlx::raw_sql(context).execute(&mut conn).await?;
         Ok(conn)
@@ -173,7 +186,7 @@ impl Stage {
                 sessions.push((*who, self.connect(*who).await?));
             }
             let Some((_, conn)) = sessions.iter_mut().find(|it| it.0 == *who) else { continue };
-            results.push(run(conn, &self.text(sql)).await?);
+            results.push(run(conn, &self.text(&sql.replace("{bait}", case.bait))).await?);
         }
         let last = results.last().ok_or("no step")?;
         Ok(match case.shows {
