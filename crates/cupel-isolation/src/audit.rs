@@ -2,12 +2,11 @@
 
 use std::str::FromStr;
 
-use cupel_tenant::{LayerError, LayerErrorKind, LayerName};
+use cupel_tenant::{LayerError, LayerName};
 pub use cupel_tenant_db::AuditReport;
 use cupel_tenant_db::{Audit, Error as DatabaseError, ORG_COLUMN};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::postgres::PgConnectOptions;
 
 use crate::config::{DatabaseConfig, TableKindName};
 use crate::{Config, Error};
@@ -90,21 +89,16 @@ pub async fn run(config: &Config, request: &Request) -> Result<Audited, Error> {
     if let Some(setting) = &request.context {
         audit = audit.context(setting);
     }
-    let report = audit.run().await.map_err(|error| {
-        if is_no_role(&error) {
-            Error::NoSuchRole { role: app_role.clone() }
-        } else {
-            failed(error)
-        }
+    let report = audit.run().await.map_err(|error| match error {
+        DatabaseError::NoSuchRole { role } => Error::NoSuchRole { role },
+        error => failed(error),
     })?;
-    let options = options(url, "audit")?;
-    let tables = look(&options, tenant_column).await.map_err(|error| {
-        LayerError::new(LayerName::Database, "auditing", LayerErrorKind::Failed, error)
-    })?;
-    let Some(tables) = tables else {
-        return Err(Error::NoTenantTables { column: tenant_column.to_owned() });
-    };
+    let (tables, is_ours) = (report.tables, report.policies.is_some());
     let tenant_column = tenant_column.to_owned();
+    if tables == 0 && !is_ours {
+        return Err(Error::NoTenantTables { column: tenant_column });
+    }
+    let options = options(url, "audit")?;
     Ok(Audited { report, known: 0, database: address(&options), app_role, tenant_column, tables })
 }
 
@@ -132,30 +126,4 @@ fn address(options: &PgConnectOptions) -> String {
 
 fn failed(error: DatabaseError) -> Error {
     Error::Layer(LayerError::new(LayerName::Database, "auditing", error.kind(), error))
-}
-
-/// The auditor refuses a role that is not there by a complaint of its own, not of the server's.
-fn is_no_role(error: &DatabaseError) -> bool {
-    let DatabaseError::Statement { source, .. } = error else { return false };
-    matches!(source.downcast_ref::<sqlx::Error>(), Some(sqlx::Error::Configuration(_)))
-}
-
-/// Counts the tables with the column; `None` if there is none, and no migration of ours was here either.
-async fn look(options: &PgConnectOptions, column: &str) -> Result<Option<usize>, sqlx::Error> {
-    let mut conn: PgConnection = options.connect().await?;
-    let (tables, is_ours): (i64, bool) = sqlx::query_as(
-        "SELECT count(*), to_regnamespace('cupel') IS NOT NULL
-         FROM pg_catalog.pg_attribute a
-           JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
-           JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         WHERE a.attname = $1 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'f')
-           AND NOT c.relispartition AND n.nspname NOT IN ('cupel', 'information_schema')
-           AND n.nspname !~ '^pg_'",
-    )
-    .bind(column)
-    .fetch_one(&mut conn)
-    .await?;
-    let _ = conn.close().await;
-    let tables = usize::try_from(tables).unwrap_or_default();
-    Ok((tables > 0 || is_ours).then_some(tables))
 }

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use cupel_tenant::{Finding, Severity};
+use cupel_tenant_db::PolicyCheck;
 use serde_json::{Value, json};
 
 use crate::audit::Audited;
@@ -25,8 +26,13 @@ pub fn audit_text(audited: &Audited) -> String {
         (_, 0) => "nothing found".to_owned(),
         (_, known) => format!("nothing new found, {known} known"),
     };
+    let policies = match audited.report.policies {
+        Some(PolicyCheck::Made) => ", policies against those that this server makes",
+        Some(PolicyCheck::Recorded) => ", policies against what the migration recorded",
+        _ => "",
+    };
     let looked = format!(
-        "{tables} with {tenant_column}, role {app_role}; {database}, PostgreSQL {}",
+        "{tables} with {tenant_column}, role {app_role}{policies}; {database}, PostgreSQL {}",
         audited.report.server
     );
     let _ = writeln!(text, "{found}; looked at {}", visible(&looked));
@@ -131,7 +137,16 @@ pub fn audit_json(audited: &Audited) -> Value {
             })
         })
         .collect();
-    json!({ "server": audited.report.server, "findings": findings })
+    let policies = audited.report.policies.map(|it| match it {
+        PolicyCheck::Made => "made",
+        _ => "recorded",
+    });
+    json!({
+        "server": audited.report.server,
+        "tables": audited.tables,
+        "policies": policies,
+        "findings": findings,
+    })
 }
 
 /// Returns text of a stranger, such as the name of a table, with every character written out that would
