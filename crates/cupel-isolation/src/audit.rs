@@ -1,5 +1,6 @@
 //! What `cupel audit` does: reads any PostgreSQL database for what lets one organization reach another.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use cupel_tenant::{LayerError, LayerName};
@@ -8,8 +9,8 @@ use cupel_tenant_db::{Audit, Error as DatabaseError, ORG_COLUMN};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 
-use crate::config::{DatabaseConfig, TableKindName};
-use crate::{Config, Error};
+use crate::config::DatabaseConfig;
+use crate::{Config, Error, migrate};
 
 /// What to audit, where the configuration does not say it or says something else.
 #[derive(Clone, Debug, Default)]
@@ -27,8 +28,10 @@ pub struct Request {
     pub tenant_column: Option<String>,
     /// The setting that names the organization of a transaction. Without it `app.current_org_id`.
     pub context: Option<String>,
-    /// Tables that are the same for every organization, beside those that are configured as `global`.
+    /// Tables that are the same for every organization, beside those that are declared as `global`.
     pub shared: Vec<String>,
+    /// A file that declares the tables. Without it those of `[database]`.
+    pub declaration: Option<PathBuf>,
     /// Whether a network may be crossed without encryption, or without checking the server's certificate.
     /// In development it may.
     pub allow_plaintext: bool,
@@ -76,12 +79,16 @@ pub async fn run(config: &Config, request: &Request) -> Result<Audited, Error> {
         (None, None) => None,
     };
     let tenant_column = request.tenant_column.as_deref().unwrap_or(ORG_COLUMN);
-    let globals = section.into_iter().flat_map(|it| &it.tables);
-    let globals = globals.filter(|it| *it.1 == TableKindName::Global).map(|it| it.0.clone());
+    let tables = match (&request.declaration, section) {
+        (Some(path), _) => migrate::declared_in(path)?,
+        (None, Some(section)) => migrate::tables(section)?,
+        (None, None) => Vec::new(),
+    };
     let mut audit = Audit::new(url.expose_secret())
         .app_role(&app_role)
         .tenant_column(tenant_column)
-        .shared(globals.chain(request.shared.iter().cloned()))
+        .tables(tables)
+        .shared(request.shared.iter().cloned())
         .allow_plaintext(request.allow_plaintext || !config.environment.is_production());
     if let Some(role) = &admin_role {
         audit = audit.admin_role(role);

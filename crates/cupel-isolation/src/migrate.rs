@@ -1,6 +1,7 @@
 //! What `cupel migrate` does: roles, policies and tables that isolation in PostgreSQL needs.
 
 use std::fs;
+use std::path::Path;
 
 use cupel_tenant::{Changes, LayerName};
 use cupel_tenant_db::{Declaration, Migration, Table};
@@ -37,11 +38,6 @@ pub fn sql(config: &Config) -> Result<String, Error> {
 ///
 /// [`Error::Setting`] if it does both, or the file cannot be read or understood.
 pub(crate) fn tables(section: &DatabaseConfig) -> Result<Vec<Table>, Error> {
-    let wrong = |problem: String, remedy: &str| Error::Setting {
-        key: "database.declaration",
-        problem,
-        remedy: remedy.to_owned(),
-    };
     let Some(path) = &section.declaration else {
         let table = |(name, kind): (&String, &TableKindName)| match kind {
             TableKindName::Global => Table::global(name),
@@ -57,13 +53,26 @@ pub(crate) fn tables(section: &DatabaseConfig) -> Result<Vec<Table>, Error> {
             "move the tables into the file, or leave the file out",
         ));
     }
+    declared_in(path)
+}
+
+/// The tables that the file declares.
+///
+/// # Errors
+///
+/// [`Error::Setting`] if it cannot be read or understood.
+pub(crate) fn declared_in(path: &Path) -> Result<Vec<Table>, Error> {
     let text = fs::read_to_string(path).map_err(|error| {
         wrong(format!("{} cannot be read: {error}", path.display()), "correct the path")
     })?;
     let declaration: Result<Declaration, _> = text.parse();
     let declaration = declaration
         .map_err(|error| wrong(format!("{}: {error}", path.display()), "correct the file"))?;
-    Ok(declaration.tables().to_vec())
+    Ok(declaration.into_iter().collect())
+}
+
+fn wrong(problem: String, remedy: &str) -> Error {
+    Error::Setting { key: "database.declaration", problem, remedy: remedy.to_owned() }
 }
 
 fn failed(kind: cupel_tenant::LayerErrorKind, error: cupel_tenant_db::Error) -> Error {

@@ -133,10 +133,10 @@ impl Facts {
             hold
         };
         let gives = |act| match act {
-            Act::Insert if table.has_tenant_column => {
+            Act::Insert if table.has_tenant_column() => {
                 self.may(role, table.oid, &[Right::InsertTenant])
             }
-            Act::UpdateNew if table.has_tenant_column => {
+            Act::UpdateNew if table.has_tenant_column() => {
                 self.may(role, table.oid, &[Right::UpdateTenant])
             }
             _ => true,

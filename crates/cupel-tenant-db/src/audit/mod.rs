@@ -16,6 +16,7 @@ use rules::declared::Lines;
 use sqlx::{Executor, PgConnection, Row};
 
 use crate::context::POOLED_ROLLBACK;
+use crate::schema::Declared;
 use crate::{Error, TenantDb};
 
 /// What is asked about a database.
@@ -26,6 +27,7 @@ pub(crate) struct Question {
     pub(crate) tenant_column: String,
     pub(crate) context: String,
     pub(crate) shared: Vec<String>,
+    pub(crate) declared: Vec<Declared>,
 }
 
 impl Question {
@@ -36,6 +38,7 @@ impl Question {
             tenant_column: crate::ORG_COLUMN.to_owned(),
             context: "app.current_org_id".to_owned(),
             shared: Vec::new(),
+            declared: Vec::new(),
         }
     }
 }

@@ -55,7 +55,7 @@ impl AuditReport {
         let findings = places.into_iter().map(finding).collect();
         let server = facts.server.text.clone();
         let counts = |it: &&Relation| {
-            it.has_tenant_column
+            it.has_tenant_column()
                 && matches!(it.kind, Kind::Table | Kind::Foreign)
                 && !it.is_partition
                 && it.schema != "cupel"

@@ -1,8 +1,8 @@
 use sqlx::{Connection, PgConnection};
 
 use super::{AuditReport, Question, run};
-use crate::Error;
 use crate::builder::connect_options;
+use crate::{Error, Table};
 
 /// An audit of any PostgreSQL database, from version 15 on: whether the application's role, acting for
 /// one organization, can reach the rows of another.
@@ -40,6 +40,7 @@ use crate::builder::connect_options;
 pub struct Audit {
     url: String,
     app_role: Option<String>,
+    tables: Vec<Table>,
     question: Question,
     allow_plaintext: bool,
 }
@@ -48,7 +49,13 @@ impl Audit {
     /// An audit of the database of this URL. The role in it is the application's, if none is named.
     pub fn new(database_url: &str) -> Self {
         let question = Question::of(String::new());
-        Self { url: database_url.to_owned(), app_role: None, question, allow_plaintext: false }
+        Self {
+            url: database_url.to_owned(),
+            app_role: None,
+            tables: Vec::new(),
+            question,
+            allow_plaintext: false,
+        }
     }
 
     /// The role that the application connects as.
@@ -80,6 +87,12 @@ impl Audit {
         self
     }
 
+    /// The declaration of the tables: whose their rows are, and by which column. A table that carries one of the
+    /// columns and is not declared is a finding then, and so is what a migration made of another declaration.
+    pub fn tables(self, tables: impl IntoIterator<Item = Table>) -> Self {
+        Self { tables: tables.into_iter().collect(), ..self }
+    }
+
     /// Says whether the network beyond loopback may be used without encryption, or without checking
     /// the server's certificate. It may not without this; a development environment may.
     pub fn allow_plaintext(self, allow_plaintext: bool) -> Self {
@@ -90,12 +103,14 @@ impl Audit {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidUrl`] and [`Error::PlainText`] before any I/O; [`Error::LoginRefused`],
+    /// [`Error::InvalidUrl`], [`Error::PlainText`], [`Error::InvalidTableName`] and
+    /// [`Error::InvalidColumnName`] before any I/O; [`Error::LoginRefused`],
     /// [`Error::DatabaseMissing`] and [`Error::Unreachable`]; [`Error::NoSuchRole`]; [`Error::Statement`] if
     /// the server is older than 15.
     pub async fn run(&self) -> Result<AuditReport, Error> {
         let options = connect_options(&self.url, "audit", self.allow_plaintext)?;
         let mut question = self.question.clone();
+        question.declared = self.tables.iter().map(Table::parsed).collect::<Result<_, _>>()?;
         question.app_role =
             self.app_role.clone().unwrap_or_else(|| options.get_username().to_owned());
         let mut conn =

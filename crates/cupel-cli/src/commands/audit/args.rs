@@ -50,6 +50,11 @@ pub(crate) struct AuditArgs {
     )]
     shared: Vec<String>,
 
+    /// A file that declares the tables, with their columns, as `database.declaration` does. A table that carries
+    /// such a column and is not declared is a finding then.
+    #[arg(long, value_name = "FILE")]
+    declaration: Option<PathBuf>,
+
     /// Connect over a network even if it is not encrypted, or the server's certificate is not checked. With
     /// `environment = "development"` this is not needed.
     #[arg(long)]
@@ -111,6 +116,7 @@ impl AuditArgs {
         request.tenant_column.clone_from(&self.tenant_column);
         request.context.clone_from(&self.context);
         request.shared.clone_from(&self.shared);
+        request.declaration.clone_from(&self.declaration);
         request.allow_plaintext = self.allow_plaintext;
         request
     }

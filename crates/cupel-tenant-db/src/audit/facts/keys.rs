@@ -1,5 +1,6 @@
 use sqlx::PgConnection;
 
+use super::relations::TenantColumns;
 use super::{Oid, Server};
 
 /// A foreign key that the server enforces.
@@ -70,14 +71,14 @@ pub(super) async fn foreign(
 pub(super) async fn unique(
     conn: &mut PgConnection,
     acting: &[Oid],
-    tenant_column: &str,
+    columns: &TenantColumns,
 ) -> Result<Vec<UniqueKey>, sqlx::Error> {
     sqlx::query_as(
         "SELECT i.indrelid::int8 AS relation, c.relname::text AS name, i.indisunique AS unique,
            i.indisexclusion AS exclusion, i.indisprimary AS primary,
            coalesce(bool_or(u.num = a.attnum AND (k.conexclop IS NULL OR o.oprname = '='))
              FILTER (WHERE u.at <= i.indnkeyatts), false) AS carries,
-           bool_or(u.num = 0) AND coalesce(position($2 IN pg_get_expr(i.indexprs, i.indrelid)) > 0, false)
+           bool_or(u.num = 0) AND coalesce(position(a.attname IN pg_get_expr(i.indexprs, i.indrelid)) > 0, false)
              AS mentions,
            coalesce(i.indkey[0] = a.attnum, false) AS leads,
            EXISTS (SELECT FROM unnest($1::int8[]::oid[]) r(role) WHERE
@@ -94,8 +95,9 @@ pub(super) async fn unique(
          FROM pg_catalog.pg_index i
          JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         LEFT JOIN unnest($2::int8[]::oid[], $3::text[]) l(relation, name) ON l.relation = i.indrelid
          LEFT JOIN pg_catalog.pg_attribute a
-           ON a.attrelid = i.indrelid AND a.attname = $2 AND NOT a.attisdropped
+           ON a.attrelid = i.indrelid AND a.attname = l.name::name AND NOT a.attisdropped
          LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
          CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY u(num, at)
          LEFT JOIN pg_catalog.pg_operator o ON o.oid = k.conexclop[u.at::int4]
@@ -103,11 +105,12 @@ pub(super) async fn unique(
          WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'cupel')
            AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp\\_%'
            AND i.indisready AND NOT c.relispartition
-         GROUP BY i.indexrelid, c.oid, a.attnum, k.oid
+         GROUP BY i.indexrelid, c.oid, a.attnum, a.attname, k.oid
          ORDER BY i.indrelid, c.relname",
     )
     .bind(acting)
-    .bind(tenant_column)
+    .bind(&columns.relations)
+    .bind(&columns.names)
     .fetch_all(conn)
     .await
 }

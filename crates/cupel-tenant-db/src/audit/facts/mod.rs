@@ -15,6 +15,7 @@ use std::collections::{HashMap, HashSet};
 pub(crate) use functions::{Function, Trigger};
 pub(crate) use keys::{ForeignKey, UniqueKey};
 pub(crate) use policies::Policy;
+use relations::TenantColumns;
 pub(crate) use relations::{Belongs, Kind, Relation};
 pub(crate) use rewrites::Rewrite;
 pub(crate) use rights::Right;
@@ -55,7 +56,8 @@ pub(crate) struct Facts {
     pub(crate) schemas: HashMap<String, Oid>,
     pub(crate) makes: Makes,
     pub(crate) surroundings: Surroundings,
-    pub(crate) tenant_column: String,
+    /// The tenant column of whatever has none of its own.
+    asked_column: String,
 }
 
 impl Facts {
@@ -69,24 +71,24 @@ impl Facts {
             return Ok(None);
         };
         let declaration = server::declaration(conn, question).await?;
-        let list = relations::read(conn, &question.tenant_column).await?;
+        let list = relations::read(conn, &question.tenant_column, &declaration).await?;
         let order = list.iter().map(|it| it.oid).collect();
         let mut relations: HashMap<Oid, Relation> =
             list.into_iter().map(|it| (it.oid, it)).collect();
         let parents = relations::parents(conn).await?;
         let foreign_keys = keys::foreign(conn, roles.acting(), &server).await?;
-        let unique_keys = keys::unique(conn, roles.acting(), &question.tenant_column).await?;
+        let columns = TenantColumns::of(&relations);
+        let unique_keys = keys::unique(conn, roles.acting(), &columns).await?;
         relations::classify(&mut relations, &declaration, &foreign_keys, &parents);
         let mut functions = functions::read(conn, roles.acting()).await?;
         let triggers = functions::triggers(conn).await?;
         let uses = uses::uses(conn).await?;
         let mut policies = policies::read(conn).await?;
         let surroundings = surroundings(question, &declaration, &functions);
-        policies::judge(&mut policies, &surroundings);
+        policies::judge(&mut policies, &surroundings, &relations);
         let reads = rewrites::reads(conn).await?;
         let principals = principals(&roles, &relations, &functions);
-        let rights =
-            rights::rights(conn, &principals, server.version, &question.tenant_column).await?;
+        let rights = rights::rights(conn, &principals, server.version, &columns).await?;
         let rewrites = rewrites::rewrites(conn).await?;
         let schemas = server::schemas(conn).await?;
         let makes = server::makes(conn, roles.acting()).await?;
@@ -110,8 +112,13 @@ impl Facts {
             schemas,
             makes,
             surroundings,
-            tenant_column: question.tenant_column.clone(),
+            asked_column: question.tenant_column.clone(),
         }))
+    }
+
+    /// The column that names the organization of a row of the table.
+    pub(crate) fn tenant_column<'a>(&'a self, table: &'a Relation) -> &'a str {
+        table.tenant_column(&self.asked_column)
     }
 
     /// The relations, in the order of their names.

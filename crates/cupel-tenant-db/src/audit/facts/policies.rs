@@ -1,8 +1,8 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
-use super::Oid;
+use super::{Oid, Relation};
 use crate::audit::expr::{Class, Reader, Surroundings};
 
 /// A policy, with what its conditions let through.
@@ -80,27 +80,33 @@ pub(super) async fn read(
     Ok(policies)
 }
 
-/// Judges every condition, each text once.
-pub(super) fn judge(policies: &mut HashMap<Oid, Vec<Policy>>, known: &Surroundings) {
-    let mut judged: HashMap<String, Class> = HashMap::new();
-    let texts: HashSet<String> = policies
-        .values()
-        .flatten()
-        .flat_map(|it| [it.using.clone(), it.check.clone()])
-        .flatten()
-        .collect();
-    for text in texts {
-        let class = Reader(known).judge(&text);
-        judged.insert(text, class);
-    }
-    let class = |text: &Option<String>| text.as_ref().and_then(|text| judged.get(text).copied());
-    for policy in policies.values_mut().flatten() {
-        // A policy of a command that takes no USING lets every row be found.
-        policy.using_class = class(&policy.using).unwrap_or(Class::Open);
-        policy.check_class = match policy.command {
-            // An INSERT has no USING to fall back on.
-            'a' => class(&policy.check).unwrap_or(Class::Open),
-            _ => class(&policy.check).unwrap_or(policy.using_class),
+/// Judges every condition, each text once for each name of the tenant column.
+pub(super) fn judge(
+    policies: &mut HashMap<Oid, Vec<Policy>>,
+    known: &Surroundings,
+    relations: &HashMap<Oid, Relation>,
+) {
+    let asked = known.tenant_column.as_str();
+    let mut readers: HashMap<&str, Surroundings> = HashMap::new();
+    let mut judged: HashMap<(&str, String), Class> = HashMap::new();
+    for (table, policies) in policies {
+        let column = relations.get(table).map_or(asked, |it| it.tenant_column(asked));
+        let known = readers
+            .entry(column)
+            .or_insert_with(|| Surroundings { tenant_column: column.to_owned(), ..known.clone() });
+        let mut class = |text: &Option<String>| {
+            let text = text.as_ref()?;
+            let judged = judged.entry((column, text.clone()));
+            Some(*judged.or_insert_with(|| Reader(known).judge(text)))
         };
+        for policy in policies {
+            // A policy of a command that takes no USING lets every row be found.
+            policy.using_class = class(&policy.using).unwrap_or(Class::Open);
+            policy.check_class = match policy.command {
+                // An INSERT has no USING to fall back on.
+                'a' => class(&policy.check).unwrap_or(Class::Open),
+                _ => class(&policy.check).unwrap_or(policy.using_class),
+            };
+        }
     }
 }

@@ -41,7 +41,8 @@ pub(crate) struct Relation {
     pub(crate) is_partition: bool,
     pub(crate) is_populated: bool,
     pub(crate) has_rules: bool,
-    pub(crate) has_tenant_column: bool,
+    /// The column that names the organization of a row.
+    pub(crate) tenant_column: Option<String>,
     pub(crate) tenant_not_null: bool,
     /// The type of the tenant column.
     pub(crate) tenant_type: Option<String>,
@@ -55,6 +56,15 @@ pub(crate) struct Relation {
 }
 
 impl Relation {
+    pub(crate) fn has_tenant_column(&self) -> bool {
+        self.tenant_column.is_some()
+    }
+
+    /// The column that names the organization of a row; or the one that is asked for, where there is none.
+    pub(crate) fn tenant_column<'a>(&'a self, asked: &'a str) -> &'a str {
+        self.tenant_column.as_deref().unwrap_or(asked)
+    }
+
     /// With its schema, as findings name it.
     pub(crate) fn object(&self) -> String {
         format!("{}.{}", self.schema, self.name)
@@ -80,6 +90,7 @@ struct Row {
     is_partition: bool,
     is_populated: bool,
     has_rules: bool,
+    tenant_column: Option<String>,
     tenant_not_null: Option<bool>,
     tenant_type: Option<String>,
     invoker: bool,
@@ -93,17 +104,31 @@ pub(super) const OURS: &str = "c.relkind IN ('r', 'p', 'f', 'v', 'm')
     AND n.nspname NOT IN ('pg_catalog', 'information_schema')
     AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp\\_%'";
 
+/// Every relation, with the column that was declared for it. Where none was, it is the one that is asked for,
+/// or one that was declared for others; an `id` is everybody's.
 pub(super) async fn read(
     conn: &mut PgConnection,
     tenant_column: &str,
+    declaration: &Declaration,
 ) -> Result<Vec<Relation>, sqlx::Error> {
+    let (mut schemas, mut names, mut columns) = (Vec::new(), Vec::new(), Vec::new());
+    for ((schema, name), column) in &declaration.tables {
+        schemas.push(schema.as_str());
+        names.push(name.as_str());
+        columns.push(column.as_str());
+    }
+    let mut likely = vec![tenant_column];
+    let mut others: Vec<&str> = columns.iter().copied().filter(|it| *it != "id").collect();
+    others.sort_unstable();
+    others.dedup();
+    likely.extend(others);
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "SELECT c.oid::int8, n.nspname::text AS schema, c.relname::text AS name,
            format('%I.%I', n.nspname, c.relname) AS quoted, c.relkind::text AS kind,
            c.relowner::int8 AS owner, c.relrowsecurity AS row_security,
            c.relforcerowsecurity AS forced, c.relispartition AS is_partition,
            c.relispopulated AS is_populated, c.relhasrules AS has_rules,
-           a.attnotnull AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
+           a.attname::text AS tenant_column, a.attnotnull AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
              WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.conkey[1] = a.attnum AND NOT k.convalidated)
              AS tenant_not_null, format_type(a.atttypid, NULL) AS tenant_type,
            coalesce((SELECT bool_or(o.option_value::bool) FROM pg_options_to_table(c.reloptions) o
@@ -113,13 +138,24 @@ pub(super) async fn read(
            e.objid IS NOT NULL AS of_extension,
            CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END AS definition
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         LEFT JOIN pg_catalog.pg_attribute a
-           ON a.attrelid = c.oid AND a.attname = $1 AND NOT a.attisdropped
+         LEFT JOIN pg_catalog.pg_inherits h ON h.inhrelid = c.oid AND h.inhseqno = 1
+         LEFT JOIN pg_catalog.pg_class u ON u.oid = coalesce(pg_partition_root(c.oid), h.inhparent, c.oid)
+         LEFT JOIN pg_catalog.pg_namespace v ON v.oid = u.relnamespace
+         LEFT JOIN unnest($2::text[], $3::text[], $4::text[]) d(schema, name, tenant)
+           ON d.schema = v.nspname AND d.name = u.relname
+         LEFT JOIN LATERAL (SELECT a.attname, a.attnum, a.attnotnull, a.atttypid
+           FROM pg_catalog.pg_attribute a
+           WHERE a.attrelid = c.oid AND NOT a.attisdropped AND a.attname::text = ANY ($1 || d.tenant)
+             AND (d.tenant IS NULL OR a.attname = d.tenant)
+           ORDER BY array_position($1, a.attname::text) LIMIT 1) a ON true
          LEFT JOIN pg_catalog.pg_depend e ON e.classid = 'pg_catalog.pg_class'::regclass
            AND e.objid = c.oid AND e.objsubid = 0 AND e.deptype = 'e'
          WHERE {OURS} ORDER BY 2, 3"
     )))
-    .bind(tenant_column)
+    .bind(&likely)
+    .bind(&schemas)
+    .bind(&names)
+    .bind(&columns)
     .fetch_all(conn)
     .await?;
     Ok(rows
@@ -141,7 +177,7 @@ pub(super) async fn read(
             is_partition: row.is_partition,
             is_populated: row.is_populated,
             has_rules: row.has_rules,
-            has_tenant_column: row.tenant_type.is_some(),
+            tenant_column: row.tenant_column,
             tenant_not_null: row.tenant_not_null.unwrap_or(false),
             tenant_type: row.tenant_type,
             invoker: row.invoker,
@@ -151,6 +187,20 @@ pub(super) async fn read(
             belongs: Belongs::Unclassified,
         })
         .collect())
+}
+
+/// The relations that have a tenant column, and its name in each.
+pub(super) struct TenantColumns {
+    pub(super) relations: Vec<Oid>,
+    pub(super) names: Vec<String>,
+}
+
+impl TenantColumns {
+    pub(super) fn of(relations: &HashMap<Oid, Relation>) -> Self {
+        let named = relations.values().filter_map(|it| Some((it.oid, it.tenant_column.clone()?)));
+        let (relations, names) = named.unzip();
+        Self { relations, names }
+    }
 }
 
 /// Says whose rows each relation holds: by its column, by what it refers to, or as was declared.
@@ -165,7 +215,7 @@ pub(super) fn classify(
         let name = (relation.schema.clone(), relation.name.clone());
         if declaration.shared.contains(&name) {
             relation.belongs = Belongs::Shared;
-        } else if relation.has_tenant_column {
+        } else if relation.has_tenant_column() {
             relation.belongs = Belongs::ByColumn;
             of_orgs.insert(relation.oid);
         }

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 
 use super::Oid;
-use super::relations::OURS;
+use super::relations::{OURS, TenantColumns};
 
 /// A right on a relation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) async fn rights(
     conn: &mut PgConnection,
     roles: &[Oid],
     version: i32,
-    tenant_column: &str,
+    columns: &TenantColumns,
 ) -> Result<HashMap<(Oid, Oid), u32>, sqlx::Error> {
     let maintain = if version >= 170_000 {
         "has_table_privilege(r.role, c.oid, 'MAINTAIN')::int4 * 128"
@@ -75,12 +75,14 @@ pub(super) async fn rights(
            FROM pg_catalog.pg_namespace n) s
          JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid
          JOIN pg_catalog.pg_namespace n ON n.oid = s.oid
+         LEFT JOIN unnest($2::int8[]::oid[], $3::text[]) l(relation, name) ON l.relation = c.oid
          LEFT JOIN pg_catalog.pg_attribute a
-           ON a.attrelid = c.oid AND a.attname = $2 AND NOT a.attisdropped
+           ON a.attrelid = c.oid AND a.attname = l.name::name AND NOT a.attisdropped
          WHERE {OURS}"
     )))
     .bind(roles)
-    .bind(tenant_column)
+    .bind(&columns.relations)
+    .bind(&columns.names)
     .fetch_all(conn)
     .await?;
     Ok(rows

@@ -76,8 +76,12 @@ pub(crate) struct Declaration {
     /// Whether whoever asks is the owner of the migration, and may make a temporary table without running
     /// the code of an event trigger.
     pub(crate) can_be_made: bool,
-    /// By schema and name: the kind, and the policies that the migration made.
-    pub(crate) tables: HashMap<(String, String), (String, String)>,
+    /// Whether tables that nobody names are then undeclared ones.
+    pub(crate) is_whole: bool,
+    /// By schema and name, the column that names the organization.
+    pub(crate) tables: HashMap<(String, String), String>,
+    /// What a migration remembers of each table: its kind, and the columns of organization and workspace.
+    pub(crate) migrated: HashMap<(String, String), (String, String, String)>,
     /// Tables that are the same for everybody.
     pub(crate) shared: HashSet<(String, String)>,
 }
@@ -98,6 +102,15 @@ pub(super) async fn declaration(
         let (schema, table) = name.split_once('.').unwrap_or(("public", name));
         declaration.shared.insert((schema.to_owned(), table.to_owned()));
     }
+    declaration.is_whole = !question.declared.is_empty();
+    for table in &question.declared {
+        let name = (table.name.schema.clone(), table.name.table.clone());
+        if table.is_of_orgs() {
+            declaration.tables.insert(name, table.org_column.clone());
+        } else {
+            declaration.shared.insert(name);
+        }
+    }
     let readable: bool = sqlx::query_scalar(
         "SELECT coalesce(bool_and(has_schema_privilege(n.oid, 'USAGE')
              AND has_table_privilege(c.oid, 'SELECT')
@@ -111,7 +124,7 @@ pub(super) async fn declaration(
     if !readable {
         return Ok(declaration);
     }
-    declaration.is_ours = true;
+    (declaration.is_ours, declaration.is_whole) = (true, true);
     let settings: Option<(Option<String>, Option<String>, bool)> = sqlx::query_as(
         "SELECT s.context, s.app_role, NOT pg_is_in_recovery()
            AND has_database_privilege(current_database(), 'TEMPORARY')
@@ -125,17 +138,24 @@ pub(super) async fn declaration(
         (declaration.mode, declaration.app_role) = (mode, app_role);
         declaration.can_be_made = can_be_made;
     }
-    let tables: Vec<(String, String, String, String)> = sqlx::query_as(
-        "SELECT schema_name::text, table_name::text, kind, policies FROM cupel.tenant_tables",
+    // By way of JSON: a database of an earlier version does not name the columns.
+    let tables: Vec<(String, String, String, String, String)> = sqlx::query_as(
+        "SELECT t.schema_name::text, t.table_name::text, t.kind,
+           coalesce(to_jsonb(t) ->> 'org_column', $1), coalesce(to_jsonb(t) ->> 'workspace_column', $2)
+         FROM cupel.tenant_tables t",
     )
+    .bind(crate::ORG_COLUMN)
+    .bind(crate::WORKSPACE_COLUMN)
     .fetch_all(conn)
     .await?;
-    for (schema, table, kind, policies) in tables {
+    for (schema, table, kind, org, workspace) in tables {
+        let name = (schema, table);
         if kind == "global" {
-            declaration.shared.insert((schema, table));
+            declaration.shared.insert(name.clone());
         } else {
-            declaration.tables.insert((schema, table), (kind, policies));
+            declaration.tables.insert(name.clone(), org.clone());
         }
+        declaration.migrated.insert(name, (kind, org, workspace));
     }
     Ok(declaration)
 }

@@ -6,7 +6,9 @@ use cupel_tenant::Severity;
 use sqlx::PgConnection;
 
 use super::{Asked, Place, Rule, words};
-use crate::audit::facts::{Facts, Oid};
+use crate::TableKind;
+use crate::audit::Question;
+use crate::audit::facts::{Facts, Oid, Relation};
 
 static CHANGED: Rule = Rule {
     id: "P1",
@@ -15,6 +17,63 @@ static CHANGED: Rule = Rule {
     problem: "the policies that the migration made were changed or dropped",
     allows: "rows to be reached that the declaration keeps apart",
 };
+
+static DRIFTED: Rule = Rule {
+    id: "D2",
+    severity: Severity::Medium,
+    phase: 2,
+    problem: "the declaration and the database say different things of a table",
+    allows: "nothing by itself; what somebody believes to be isolated may not be",
+};
+
+/// Where the declaration, what the last migration made of it and the tables themselves part.
+pub(super) fn drifted(facts: &Facts, question: &Question) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut at = |(schema, name): &(String, String), note: String, fix: &str| {
+        places.push(DRIFTED.at(format!("{schema}.{name}"), words(fix)).noting(note));
+    };
+    let migrated = &facts.declaration.migrated;
+    for table in &question.declared {
+        let name = (table.name.schema.clone(), table.name.table.clone());
+        let Some((kind, org, workspace)) = migrated.get(&name) else {
+            if facts.declaration.is_ours {
+                at(&name, "it is declared, and was not migrated".to_owned(), "run the migration");
+            }
+            continue;
+        };
+        let is_workspace = table.kind == TableKind::Workspace;
+        if kind != table.kind.as_str()
+            || table.is_of_orgs() && *org != table.org_column
+            || is_workspace && *workspace != table.workspace_column
+        {
+            let note = format!("it was migrated as {kind} by {org}");
+            at(&name, note, "run the migration, or correct the declaration");
+        }
+    }
+    let declares = |name: &(String, String)| {
+        let mut tables = question.declared.iter();
+        tables.any(|it| (&it.name.schema, &it.name.table) == (&name.0, &name.1))
+    };
+    if !question.declared.is_empty() {
+        for name in migrated.keys().filter(|name| !declares(name)) {
+            let note = "it was migrated, and is not declared any more".to_owned();
+            at(name, note, "declare it, or run the migration, which forgets it");
+        }
+    }
+    let relations: HashMap<(&str, &str), &Relation> =
+        facts.relations().map(|it| ((it.schema.as_str(), it.name.as_str()), it)).collect();
+    for (name, column) in &facts.declaration.tables {
+        match relations.get(&(name.0.as_str(), name.1.as_str())) {
+            None => at(name, "there is no such table".to_owned(), "take it out of the declaration"),
+            Some(table) if table.tenant_column.as_deref() != Some(column) => {
+                let note = format!("it has no column {column}");
+                at(name, note, "add the column, or correct the declaration");
+            }
+            Some(_) => {}
+        }
+    }
+    places
+}
 
 /// The policies that each declared table should have, one line for each; by table.
 pub(in crate::audit) type Lines = HashMap<Oid, Vec<String>>;

@@ -26,19 +26,19 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
     let mut led = std::collections::HashSet::new();
     for key in &facts.unique_keys {
         let table = facts.relations.get(&key.relation);
-        let Some(table) = table.filter(|it| it.is_of_orgs() && it.has_tenant_column) else {
+        let Some(table) = table.filter(|it| it.is_of_orgs() && it.has_tenant_column()) else {
             continue;
         };
         if key.leads {
             led.insert(key.relation);
         } else if key.carries || !(key.unique || key.exclusion) {
-            let fix = words(format!("make {} its first column", facts.tenant_column));
+            let fix = words(format!("make {} its first column", facts.tenant_column(table)));
             places.push(LATER.at(format!("{}.{}", table.object(), key.name), fix));
         }
     }
-    for table in facts.tenant_tables().filter(|it| it.has_tenant_column && !it.is_partition) {
+    for table in facts.tenant_tables().filter(|it| it.has_tenant_column() && !it.is_partition) {
         if !led.contains(&table.oid) {
-            let column = quoted(&facts.tenant_column);
+            let column = quoted(facts.tenant_column(table));
             let fix = sql(format!("CREATE INDEX ON {} ({column})", table.quoted));
             places.push(NONE.at(table.object(), fix));
         }

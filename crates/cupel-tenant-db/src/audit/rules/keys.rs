@@ -28,13 +28,16 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
     for key in &facts.foreign_keys {
         let tables = (facts.relations.get(&key.from), facts.relations.get(&key.to));
         let (Some(from), Some(to)) = tables else { continue };
-        if to.is_of_orgs() && to.has_tenant_column && !carries(key, &facts.tenant_column) {
+        if to.is_of_orgs()
+            && to.has_tenant_column()
+            && !carries(key, facts.tenant_column(from), facts.tenant_column(to))
+        {
             places.extend(refers_across(facts, key, from, to));
         }
     }
     for key in facts.unique_keys.iter().filter(|it| (it.unique || it.exclusion) && !it.carries) {
         let table = facts.relations.get(&key.relation);
-        if let Some(table) = table.filter(|it| it.is_of_orgs() && it.has_tenant_column) {
+        if let Some(table) = table.filter(|it| it.is_of_orgs() && it.has_tenant_column()) {
             places.extend(spans(facts, key, table));
         }
     }
@@ -42,8 +45,8 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
 }
 
 /// Whether the tenant column refers to the tenant column.
-fn carries(key: &ForeignKey, column: &str) -> bool {
-    key.columns.iter().zip(&key.to_columns).any(|(here, there)| here == column && there == column)
+fn carries(key: &ForeignKey, from: &str, to: &str) -> bool {
+    key.columns.iter().zip(&key.to_columns).any(|(here, there)| here == from && there == to)
 }
 
 /// Whether the application can do one of the acts to some row of the table.
@@ -71,9 +74,11 @@ fn can(facts: &Facts, table: &Relation, acts: &[Act]) -> bool {
 const STORES: [Act; 2] = [Act::Insert, Act::UpdateNew];
 
 fn refers_across(facts: &Facts, key: &ForeignKey, from: &Relation, to: &Relation) -> Option<Place> {
-    let columns = |tenant: bool, names: &[String]| {
-        let tenant = tenant.then(|| quoted(&facts.tenant_column));
-        tenant.into_iter().chain(names.iter().map(|it| quoted(it))).collect::<Vec<_>>().join(", ")
+    let columns = |table: &Relation, names: &[String]| {
+        std::iter::once(quoted(facts.tenant_column(table)))
+            .chain(names.iter().map(|it| quoted(it)))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let drop = format!("ALTER TABLE {} DROP CONSTRAINT {}", from.quoted, quoted(&key.name));
     let actions =
@@ -81,12 +86,12 @@ fn refers_across(facts: &Facts, key: &ForeignKey, from: &Relation, to: &Relation
     let add = format!(
         "ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {} ({}){actions}",
         from.quoted,
-        columns(true, &key.columns),
+        columns(from, &key.columns),
         to.quoted,
-        columns(true, &key.to_columns),
+        columns(to, &key.to_columns),
     );
     let others: Vec<&String> =
-        key.to_columns.iter().filter(|it| **it != facts.tenant_column).collect();
+        key.to_columns.iter().filter(|it| *it != facts.tenant_column(to)).collect();
     let target = facts.unique_keys.iter().any(|it| {
         it.relation == to.oid
             && it.unique
@@ -95,9 +100,8 @@ fn refers_across(facts: &Facts, key: &ForeignKey, from: &Relation, to: &Relation
             && it.columns.len() == others.len() + 1
             && others.iter().all(|name| it.columns.contains(&quoted(name)))
     });
-    let unique =
-        format!("ALTER TABLE {} ADD UNIQUE ({})", to.quoted, columns(true, &key.to_columns));
-    let fix = match (from.has_tenant_column, target) {
+    let unique = format!("ALTER TABLE {} ADD UNIQUE ({})", to.quoted, columns(to, &key.to_columns));
+    let fix = match (from.has_tenant_column(), target) {
         (true, true) => steps([drop, add]),
         (true, false) => steps([unique, drop, add]),
         (false, _) => words(format!("give {} a tenant column; {add}", from.quoted)),
@@ -131,7 +135,7 @@ fn action(event: &str, code: &str) -> String {
 }
 
 fn spans(facts: &Facts, key: &UniqueKey, table: &Relation) -> Option<Place> {
-    let list = std::iter::once(quoted(&facts.tenant_column))
+    let list = std::iter::once(quoted(facts.tenant_column(table)))
         .chain(key.columns.iter().cloned())
         .collect::<Vec<_>>()
         .join(", ");
@@ -144,7 +148,7 @@ fn spans(facts: &Facts, key: &UniqueKey, table: &Relation) -> Option<Place> {
             format!("ALTER TABLE {} ADD {kind} ({list})", table.quoted),
         ])
     } else {
-        words(format!("make {} the first column of {}", facts.tenant_column, key.name))
+        words(format!("make {} the first column of {}", facts.tenant_column(table), key.name))
     };
     let place = SPANS.at(format!("{}.{}", table.object(), key.name), fix);
     Some(if key.mentions {

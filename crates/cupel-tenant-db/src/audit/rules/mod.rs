@@ -15,6 +15,8 @@ mod triggers;
 mod uses;
 mod views;
 
+use std::collections::HashSet;
+
 use cupel_tenant::Severity;
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -115,12 +117,13 @@ pub(super) fn from_facts(facts: &Facts, question: &Question) -> Vec<Place> {
     ];
     let mut places: Vec<Place> = families.iter().flat_map(|find| find(facts)).collect();
     places.extend(admin::find(facts, question.admin_role.as_deref()));
+    places.extend(declared::drifted(facts, question));
     places
 }
 
 /// What every query can use: `r`, the roles that act; `q`, what is asked about.
 const COMMON: &str = "WITH q AS (SELECT $1::int8[]::oid[] AS acting, $2::text AS context,
-      $3::text AS revokees, $4::text AS tenant_column, $5::oid AS app),
+      $3::text AS revokees, $4::text[] AS tenant_columns, $5::oid AS app),
     r AS (SELECT unnest(q.acting) AS role FROM q)";
 
 /// The rules that are one query each.
@@ -130,6 +133,9 @@ pub(super) async fn from_sql(
     question: &Question,
 ) -> Result<Vec<Place>, sqlx::Error> {
     let mut places = Vec::new();
+    let tenant_columns: HashSet<&str> =
+        facts.relations().filter_map(|it| it.tenant_column.as_deref()).collect();
+    let tenant_columns: Vec<&str> = tenant_columns.into_iter().collect();
     let ours: &[Asked] = if facts.declaration.is_ours { declared::ASKED } else { &[] };
     for asked in grants::ASKED.iter().chain(functions::ASKED).chain(settings::ASKED).chain(ours) {
         let rows: Vec<(String, String, Option<String>)> =
@@ -137,7 +143,7 @@ pub(super) async fn from_sql(
                 .bind(facts.roles.acting())
                 .bind(&question.context)
                 .bind(facts.roles.revokees())
-                .bind(&question.tenant_column)
+                .bind(&tenant_columns)
                 .bind(facts.roles.app())
                 .fetch_all(&mut *conn)
                 .await?;

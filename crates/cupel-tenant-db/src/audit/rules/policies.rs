@@ -98,7 +98,10 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
             let binds = |role: &i64| facts.is_exempt(*role, table) || facts.has_floor(*role, table);
             let permits =
                 facts.policies.get(&table.oid).into_iter().flatten().any(|it| it.permissive);
-            if held && permits && table.has_tenant_column && !facts.roles.acting().iter().all(binds)
+            if held
+                && permits
+                && table.has_tenant_column()
+                && !facts.roles.acting().iter().all(binds)
             {
                 places.push(NO_FLOOR.at(table.object(), sql(floor(facts, table))));
             }
@@ -160,7 +163,7 @@ fn in_words(acts: &[Act]) -> String {
 
 /// A floor closes what permissive policies open, unless it might close what is meant to be open.
 fn close(facts: &Facts, table: &Relation, class: Class) -> Fix {
-    if table.has_tenant_column && class != Class::Unknown {
+    if table.has_tenant_column() && class != Class::Unknown {
         sql(floor(facts, table))
     } else {
         words(format!("add a restrictive policy on {} that names the tenant column", table.quoted))

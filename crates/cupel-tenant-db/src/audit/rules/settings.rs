@@ -68,11 +68,11 @@ pub(super) const ASKED: &[Asked] = &[
             FROM pg_catalog.pg_publication p, q
             WHERE p.puballtables
               OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel l
-                JOIN pg_catalog.pg_attribute a ON a.attrelid = l.prrelid AND a.attname = q.tenant_column
+                JOIN pg_catalog.pg_attribute a ON a.attrelid = l.prrelid AND a.attname = ANY (q.tenant_columns)
                 WHERE l.prpubid = p.oid AND l.prqual IS NULL AND NOT a.attisdropped)
               OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace s
                 JOIN pg_catalog.pg_class c ON c.relnamespace = s.pnnspid
-                JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = q.tenant_column
+                JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY (q.tenant_columns)
                 WHERE s.pnpubid = p.oid AND NOT a.attisdropped)",
     },
     Asked {

@@ -100,7 +100,7 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
 /// The name in the declaration, if there is one: partitions are declared with their parents.
 fn is_undeclared(facts: &Facts, table: &Relation) -> bool {
     let name = (table.schema.clone(), table.name.clone());
-    facts.declaration.is_ours
+    facts.declaration.is_whole
         && table.belongs == Belongs::ByColumn
         && !facts.declaration.tables.contains_key(&name)
         && !facts.parents.contains_key(&table.oid)
@@ -125,7 +125,7 @@ fn of_orgs(facts: &Facts, table: &Relation, places: &mut Vec<Place>) {
     } else if !table.row_security {
         let severity = if reachable { Severity::Critical } else { Severity::Low };
         if !is_child {
-            let rule = if table.has_tenant_column { &OFF } else { &BY_REFERENCE };
+            let rule = if table.has_tenant_column() { &OFF } else { &BY_REFERENCE };
             let fix = turn_on(facts, table);
             places.push(rule.at(object.as_str(), fix).weighing(severity));
         } else if reachable {
@@ -138,15 +138,15 @@ fn of_orgs(facts: &Facts, table: &Relation, places: &mut Vec<Place>) {
     }
     let permits = |it: &Vec<_>| it.iter().any(|it: &crate::audit::facts::Policy| it.permissive);
     if table.row_security && reachable && !facts.policies.get(&table.oid).is_some_and(permits) {
-        let fix = if table.has_tenant_column {
+        let fix = if table.has_tenant_column() {
             steps([floor(facts, table), access(facts, table)])
         } else {
             words("add a policy that permits")
         };
         places.push(CLOSED.at(object.as_str(), fix));
     }
-    if table.has_tenant_column && !table.tenant_not_null && !is_child {
-        let column = crate::audit::facts::quoted(&facts.tenant_column);
+    if table.has_tenant_column() && !table.tenant_not_null && !is_child {
+        let column = crate::audit::facts::quoted(facts.tenant_column(table));
         let fix = sql(format!("ALTER TABLE {} ALTER COLUMN {column} SET NOT NULL", table.quoted));
         places.push(NULLABLE.at(object, fix));
     }
@@ -198,7 +198,7 @@ fn revoke_all(facts: &Facts, table: &Relation) -> Fix {
 fn turn_on(facts: &Facts, table: &Relation) -> Fix {
     let on = format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY", table.quoted);
     let force = format!("ALTER TABLE {} FORCE ROW LEVEL SECURITY", table.quoted);
-    if !table.has_tenant_column {
+    if !table.has_tenant_column() {
         return words(format!("give {} a tenant column and policies; then {on}", table.quoted));
     }
     let policies = facts.policies.get(&table.oid).map_or(&[][..], Vec::as_slice);
@@ -211,7 +211,7 @@ fn turn_on(facts: &Facts, table: &Relation) -> Fix {
 
 /// The condition that holds rows to the organization of the context.
 pub(super) fn condition(facts: &Facts, table: &Relation) -> String {
-    let column = crate::audit::facts::quoted(&facts.tenant_column);
+    let column = crate::audit::facts::quoted(facts.tenant_column(table));
     if facts.declaration.is_ours {
         return format!("{column} = (SELECT cupel.current_org_id())");
     }

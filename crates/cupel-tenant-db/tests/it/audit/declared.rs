@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use cupel_tenant::{IsolationLayer, Severity};
-use cupel_tenant_db::{Audit, AuditReport, ContextMode, Error, PolicyCheck};
+use cupel_tenant_db::{Audit, AuditReport, ContextMode, Error, PolicyCheck, Table};
 
 use sqlx::{Connection, PgConnection};
 
 use super::stage::{Outcome, Stage, Who};
-use crate::bed::{Bed, pair};
+use crate::bed::{Bed, pair, tables};
 
 /// The findings above Info, as `rule severity object`.
 fn list(findings: &[cupel_tenant::Finding]) -> Vec<String> {
@@ -185,5 +185,71 @@ async fn audit_with_other_names() -> Outcome<()> {
     assert_eq!(list(&report.findings), ["T1 critical shop.Order"]);
     stage.root(&report.fix_sql()).await?;
     assert_eq!(list(&audit().run().await?.findings), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn audit_by_a_declaration_finds_what_departs_from_it() -> Outcome<()> {
+    let bed = Bed::with(2).await?;
+    let audit = |tables: Vec<Table>| {
+        Audit::new(&bed.owner_url).app_role("cupel_app").admin_role("cupel_admin").tables(tables)
+    };
+    assert_eq!(list(&audit(tables()).run().await?.findings), Vec::<String>::new());
+    // The declaration has moved on, and nobody migrated.
+    let mut moved = tables();
+    moved[0] = Table::shared("pipelines");
+    moved[1] = Table::workspace("pipeline_runs").workspace_column("team_id");
+    moved.pop();
+    moved.push(Table::org("later"));
+    let found = list(&audit(moved).run().await?.findings);
+    let drifted = |table| format!("D2 medium public.{table}");
+    assert_eq!(found, ["data_products", "later", "pipeline_runs", "pipelines"].map(drifted));
+    // The table has moved on, and nobody declared it.
+    bed.sql("ALTER TABLE data_products RENAME TO products").await?;
+    let found = list(&audit(Vec::new()).run().await?.findings);
+    assert!(found.contains(&drifted("data_products")), "{found:?}");
+    assert!(found.iter().any(|it| it.ends_with("public.products")), "{found:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn audit_by_a_declaration_of_any_database_knows_each_table_s_own_column() -> Outcome<()> {
+    let stage = Stage::start().await?;
+    stage.root(
+        "CREATE TABLE firms (id text COLLATE \"C\" PRIMARY KEY);
+         CREATE TABLE bills (firm text COLLATE \"C\" NOT NULL REFERENCES firms, id int, PRIMARY KEY (firm, id));
+         CREATE TABLE drafts (firm text COLLATE \"C\" NOT NULL, id int, PRIMARY KEY (firm, id));
+         CREATE POLICY p ON firms USING (id = (SELECT nullif(current_setting('app.current_org_id', true), '')));
+         CREATE POLICY p ON bills USING (firm = (SELECT nullif(current_setting('app.current_org_id', true), '')));
+         ALTER TABLE firms ENABLE ROW LEVEL SECURITY; ALTER TABLE firms FORCE ROW LEVEL SECURITY;
+         ALTER TABLE bills ENABLE ROW LEVEL SECURITY; ALTER TABLE bills FORCE ROW LEVEL SECURITY;
+         GRANT SELECT, INSERT ON firms, bills TO {app}",
+    )
+    .await?;
+    let worst = async |tables: Vec<Table>| -> Outcome<Vec<String>> {
+        let report = Audit::new(&stage.root_url).app_role(&stage.app).tables(tables).run().await?;
+        let high = report.findings.iter().filter(|it| it.severity >= Severity::High);
+        Ok(high.map(|it| format!("{} {}", it.rule, it.object)).collect())
+    };
+    let tables = || {
+        vec![
+            Table::org("items"),
+            Table::org("firms").org_column("id"),
+            Table::org("bills").org_column("firm"),
+        ]
+    };
+    assert_eq!(worst(tables()).await?, Vec::<String>::new());
+    // Reached, with a column as others have it, and declared by nobody.
+    stage.root("GRANT SELECT ON drafts TO {app}").await?;
+    assert_eq!(worst(tables()).await?, ["T6 public.drafts"]);
+    // The condition is on another column than the declared one.
+    stage.root(
+        "REVOKE ALL ON drafts FROM {app}; ALTER TABLE bills ADD COLUMN other text;
+         ALTER POLICY p ON bills USING (other = (SELECT nullif(current_setting('app.current_org_id', true), '')))",
+    )
+    .await?;
+    let report = Audit::new(&stage.root_url).app_role(&stage.app).tables(tables()).run().await?;
+    let found = list(&report.findings);
+    assert!(found.iter().any(|it| it.contains("public.bills")), "{found:?}");
     Ok(())
 }
