@@ -1,9 +1,11 @@
 use std::error::Error;
 
 use cupel_tenant::IsolationLayer;
-use cupel_tenant_db::{Migration, Table};
+use cupel_tenant_db::{ContextMode, Migration, Table, TenantDb};
 
-use crate::bed::{Bed, SCHEMA, TestResult, as_role, assert_isolated, empty, migration, pair, sql};
+use crate::bed::{
+    Bed, SCHEMA, TestResult, as_role, assert_isolated, empty, migration, pair, seal_key, sql,
+};
 
 #[tokio::test]
 async fn a_second_run_changes_nothing() -> TestResult {
@@ -65,7 +67,7 @@ async fn a_rotated_password_is_set() -> TestResult {
     let rotated = app.replace("rotated_app@", "it%27s%20new@");
     let changes = run(&rotated).run().await?;
     assert_eq!(changes.iter().collect::<Vec<_>>(), ["set the password of role rotated_app"]);
-    cupel_tenant_db::TenantDb::connect(&rotated).await?;
+    TenantDb::connect(&rotated).await?;
     Ok(())
 }
 
@@ -91,4 +93,37 @@ async fn the_rendered_sql_can_be_applied_by_hand() -> TestResult {
     let text: &'static str = migration(&owner, &app, &admin).sql()?.leak();
     sql(&owner, text).await?;
     sql(&owner, text).await
+}
+
+/// The sealed context is for servers on which nobody is a superuser, as in many clouds. Such an owner makes
+/// roles; the admin role, which is exempt from row-level security, is made by whoever may.
+#[tokio::test]
+async fn a_sealed_context_needs_no_superuser() -> TestResult {
+    let superuser = empty().await?;
+    sql(
+        &superuser,
+        "DO $$ BEGIN CREATE ROLE no_superuser LOGIN CREATEROLE PASSWORD 'no_superuser';
+           EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+         DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO no_superuser', current_database()); END $$",
+    )
+    .await?;
+    let owner = as_role(&superuser, "no_superuser")?;
+    sql(&owner, SCHEMA).await?;
+    let app = as_role(&owner, "no_superuser_app")?;
+    let migration = || {
+        Migration::new(&owner)
+            .app_url(&app)
+            .tables(crate::bed::tables())
+            .context(ContextMode::Sealed)
+            .seal_keys([seal_key("k1")])
+    };
+    migration().run().await?;
+    assert!(migration().run().await?.is_empty(), "a second run changes nothing");
+    let db = TenantDb::builder(&app)
+        .context(ContextMode::Sealed)
+        .seal_key(seal_key("k1"))
+        .connect()
+        .await?;
+    assert_isolated(&db.prove(&pair()).await?);
+    Ok(())
 }
