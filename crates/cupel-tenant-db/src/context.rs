@@ -82,16 +82,8 @@ impl Context {
         place: Place,
         ask: bool,
     ) -> Result<SqlStr, Error> {
-        let sql = match self {
-            Self::Register(sealer) => {
-                let seal = sealer.seal(scope, place)?;
-                format!("{}SELECT cupel.enter('{seal}', {ask})", options.begin())
-            }
-            _ => {
-                let ask = if ask { "; SELECT cupel.org_state()" } else { "" };
-                format!("{}{}{ask}", options.begin(), self.enter(scope, place)?)
-            }
-        };
+        let ask = if ask { "; SELECT cupel.org_state()" } else { "" };
+        let sql = format!("{}{}{ask}", options.begin(), self.enter(scope, place)?);
         Ok(AssertSqlSafe(sql).into_sql_str())
     }
 
@@ -107,7 +99,7 @@ impl Context {
                 format!("SET app.current_seal = '{}'", sealer.seal(scope, place)?)
             }
             Self::Register(sealer) => {
-                format!("SELECT cupel.bind('{}')", sealer.seal(scope, place)?)
+                format!("CALL cupel.bind('{}')", sealer.seal(scope, place)?)
             }
         })
     }
@@ -117,7 +109,7 @@ impl Context {
         match self {
             Self::Plain => "SET app.current_org_id = ''; SET app.current_workspace_id = ''",
             Self::Sealed(_) => "SET app.current_seal = ''",
-            Self::Register(_) => "SELECT cupel.unbind()",
+            Self::Register(_) => "CALL cupel.unbind()",
         }
     }
 
@@ -150,7 +142,7 @@ impl Context {
                 format!("SET LOCAL app.current_seal = '{}'", sealer.seal(scope, place)?)
             }
             Self::Register(sealer) => {
-                format!("SELECT cupel.enter('{}', false)", sealer.seal(scope, place)?)
+                format!("CALL cupel.enter('{}')", sealer.seal(scope, place)?)
             }
         })
     }

@@ -63,60 +63,61 @@ GRANT SELECT ON cupel.seal_keys TO {guard};
     )
 }
 
-/// The body of a function that opens a seal, and does `then` where it opens.
+/// The rows of `cupel.seal_keys k` that open `seal`, of which `body` is what stands before its code: one,
+/// or none.
 ///
-/// The message authentication code is HMAC-SHA256 (RFC 2104), from the two padded keys. It is compared
-/// by a digest of each side, so that the time tells nothing of where they differ. Only then is the text
-/// believed: that it was made for this backend, or with a nonce for one that a pooler chose, and that
-/// this transaction began before it expired. `part` is then what the seal names: 3 the organization, 4 the
-/// workspace.
+/// The code is HMAC-SHA256 (RFC 2104), from the two padded keys. It is compared by a digest of each side, so
+/// that the time tells nothing of where they differ. Only then is the text believed, and nothing but the
+/// body: that it was made for this backend, or with a nonce for one that a pooler chose, and that this
+/// transaction began before it expired.
 ///
-/// It runs as the guard, in every statement or transaction. So it is one function without a setting of its
-/// own, which would cost as much as the rest, and names in full whatever a search path could decide.
-fn opening(seal: &str, then: &str, otherwise: &str) -> String {
-    format!(
-        r#"DECLARE
-    seal CONSTANT text := {seal};
-    part CONSTANT text[] := pg_catalog.string_to_array(seal, '.');
-    key_in bytea; key_out bytea;
-  BEGIN
-    SELECT k.inner_pad, k.outer_pad INTO key_in, key_out FROM cupel.seal_keys k
-      WHERE k.id OPERATOR(pg_catalog.=) part[2];
-    IF part[1] OPERATOR(pg_catalog.=) 'v1' AND pg_catalog.cardinality(part) OPERATOR(pg_catalog.=) 7
-      AND pg_catalog.sha256(pg_catalog.decode(pg_catalog.substr(part[7], 1, 64), 'hex'))
-        OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.sha256(key_out OPERATOR(pg_catalog.||)
-          pg_catalog.sha256(key_in OPERATOR(pg_catalog.||)
-            pg_catalog.convert_to(pg_catalog.left(seal, -65), 'UTF8')))) THEN
-      IF (part[5] OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()::text
-          OR pg_catalog.starts_with(part[5], 'n'))
-        AND part[6]::float8 OPERATOR(pg_catalog.>=)
-          pg_catalog.date_part('epoch', pg_catalog.transaction_timestamp()) THEN
-        {then}
-      END IF;
-    END IF;
-    {otherwise}
-  END"#
-    )
-}
+/// It runs as the guard, in every statement or transaction, and most of its time goes into starting what
+/// it calls, anew in each transaction. So it is one statement in a function without settings of its own. It
+/// names in full whatever a search path could decide.
+const OPENS: &str = "k.id OPERATOR(pg_catalog.=) pg_catalog.split_part(body, '.', 2)
+      AND CASE WHEN pg_catalog.starts_with(body, 'v1.')
+        AND pg_catalog.sha256(pg_catalog.decode(pg_catalog.right(seal, 64), 'hex'))
+          OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.sha256(k.outer_pad OPERATOR(pg_catalog.||)
+            pg_catalog.sha256(k.inner_pad OPERATOR(pg_catalog.||)
+              pg_catalog.convert_to(body, 'UTF8'))))
+      THEN (pg_catalog.split_part(body, '.', 5) OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()::pg_catalog.text
+          OR pg_catalog.starts_with(pg_catalog.split_part(body, '.', 5), 'n'))
+        AND pg_catalog.split_part(body, '.', 6)::double precision OPERATOR(pg_catalog.>=)
+          pg_catalog.date_part('epoch', pg_catalog.transaction_timestamp())
+      END";
 
-/// The seal is a setting, opened by each statement that needs it.
+/// The seal is a setting, opened by each statement that needs it: by the leader of a parallel one, because
+/// a worker is another backend.
 fn sealed(kind: &str, strict: bool) -> String {
-    let reader = |what: &str, then: &str, strict: bool| {
-        let otherwise =
-            if strict { "PERFORM cupel.no_tenant(); RETURN NULL;" } else { "RETURN NULL;" };
+    let reader = |what: &str, part: &str, strict: bool| {
+        let unnamed = if strict {
+            "IF named IS NULL THEN PERFORM cupel.no_tenant(); END IF;\n    "
+        } else {
+            ""
+        };
         format!(
             "CREATE OR REPLACE FUNCTION cupel.current_{what}_id() RETURNS {kind}
-  LANGUAGE plpgsql STABLE SECURITY DEFINER
-  AS $$ {} $$;
-",
-            opening("pg_catalog.current_setting('app.current_seal', true)", then, otherwise)
+  LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
+  AS $$ DECLARE
+    seal CONSTANT text := pg_catalog.current_setting('app.current_seal', true);
+    body CONSTANT text := pg_catalog.left(seal, -65);
+    named {kind};
+  BEGIN
+    SELECT {part} INTO named FROM cupel.seal_keys k
+      WHERE {OPENS};
+    {unnamed}RETURN named;
+  END $$;
+"
         )
     };
     [
         keys(),
-        reader("org", &format!("RETURN part[3]::{kind};"), strict),
-        reader("workspace", &format!("RETURN nullif(part[4], '-')::{kind};"), false),
-        owned_by_guard(false),
+        reader("org", "pg_catalog.split_part(body, '.', 3)", strict),
+        reader("workspace", "nullif(pg_catalog.split_part(body, '.', 4), '-')", false),
+        owned_by_guard(&[
+            "FUNCTION cupel.current_org_id()",
+            "FUNCTION cupel.current_workspace_id()",
+        ]),
     ]
     .concat()
 }
@@ -126,10 +127,10 @@ fn sealed(kind: &str, strict: bool) -> String {
 /// nothing with it: it names C functions in whose errors a backtrace is logged. Its alphabet has no
 /// hyphen, and an id has no underscore.
 ///
-/// `enter` is for a transaction, and refuses where an organization is entered already, so that a statement
-/// inside a transaction cannot turn to another; only administration goes from one to the next. It answers
-/// the registry's state, if that is asked for. `bind` and `unbind` are for a session between transactions,
-/// and refuse inside one: there the statement began later than the transaction.
+/// `bind` and `unbind` are for a session between transactions, `enter` is for one transaction. All refuse
+/// where the statement began later than the transaction, so that no statement inside one can turn to
+/// another organization; only administration goes from one to the next. They are procedures: no
+/// expression calls them.
 fn register(kind: &str, strict: bool) -> String {
     let entered = "pg_catalog.current_setting('backtrace_functions')";
     let reader = |what: &str, part: u8, strict: bool| {
@@ -139,81 +140,75 @@ fn register(kind: &str, strict: bool) -> String {
         );
         inlined(what, kind, &text, strict)
     };
-    let write = |local: bool| {
+    let began = "pg_catalog.now() OPERATOR(pg_catalog.=) pg_catalog.statement_timestamp()";
+    let open = |what: &str, may: &str, local: bool| {
         format!(
-            "PERFORM pg_catalog.set_config('backtrace_functions', pg_catalog.translate(
-          pg_catalog.concat('cupel_', part[3], ',', nullif(part[4], '-')), '-', '_'), {local});"
+            "CREATE OR REPLACE PROCEDURE cupel.{what}(seal text)
+  LANGUAGE plpgsql SECURITY DEFINER
+  AS $$ DECLARE
+    body CONSTANT text := pg_catalog.left(seal, -65);
+    entered text;
+  BEGIN
+    IF NOT ({may}) THEN
+      RAISE EXCEPTION 'an organization is entered where a transaction begins'
+        USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    SELECT pg_catalog.set_config('backtrace_functions', pg_catalog.translate(pg_catalog.concat('cupel_',
+        pg_catalog.split_part(body, '.', 3), ',', nullif(pg_catalog.split_part(body, '.', 4), '-')),
+        '-', '_'), {local}) INTO entered FROM cupel.seal_keys k
+      WHERE {OPENS};
+    IF entered IS NULL THEN
+      RAISE EXCEPTION 'the seal does not open' USING ERRCODE = 'insufficient_privilege',
+        HINT = 'its key is unknown, it has expired, or it was made for another session';
+    END IF;
+  END $$;
+"
         )
     };
-    let otherwise =
-        "RAISE EXCEPTION 'the seal does not open' USING ERRCODE = 'insufficient_privilege',
-      HINT = 'its key is unknown, it has expired, or it was made for another session';";
-    let enter = opening(
-        "sealed",
-        &format!(
-            "IF pg_catalog.starts_with({entered}, 'cupel_') AND NOT cupel.is_admin() THEN
-          RAISE EXCEPTION 'an organization is entered already'
-            USING ERRCODE = 'insufficient_privilege';
-        END IF;
-        {}
-        IF ask THEN RETURN cupel.org_state(); END IF;
-        RETURN NULL;",
-            write(true)
-        ),
-        otherwise,
-    );
-    let bind =
-        opening("sealed", &format!("PERFORM cupel.unbind(); {} RETURN;", write(false)), otherwise);
-    let functions = format!(
-        "CREATE OR REPLACE FUNCTION cupel.enter(sealed text, ask boolean) RETURNS text
-  LANGUAGE plpgsql SECURITY DEFINER
-  AS $$ {enter} $$;
-CREATE OR REPLACE FUNCTION cupel.unbind() RETURNS void
+    let procedures = format!(
+        "{enter}{bind}CREATE OR REPLACE PROCEDURE cupel.unbind()
   LANGUAGE plpgsql SECURITY DEFINER
   AS $$ BEGIN
-    IF pg_catalog.now() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp() THEN
+    IF NOT ({began}) THEN
       RAISE EXCEPTION 'a session is bound between transactions'
         USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM pg_catalog.set_config('backtrace_functions', '', false);
   END $$;
-CREATE OR REPLACE FUNCTION cupel.bind(sealed text) RETURNS void
-  LANGUAGE plpgsql SECURITY DEFINER
-  AS $$ {bind} $$;
-REVOKE ALL ON FUNCTION cupel.enter(text, boolean), cupel.bind(text), cupel.unbind() FROM PUBLIC;
-"
+REVOKE ALL ON PROCEDURE cupel.enter(text), cupel.bind(text), cupel.unbind() FROM PUBLIC;
+",
+        enter = open("enter", &format!("{began} OR cupel.is_admin()"), true),
+        bind = open("bind", began, false),
     );
+    let guard = ident(GUARD);
     [
         keys(),
         reader("org", 1, strict),
         reader("workspace", 2, false),
-        functions,
-        owned_by_guard(true),
+        procedures,
+        owned_by_guard(&[
+            "PROCEDURE cupel.enter(text)",
+            "PROCEDURE cupel.bind(text)",
+            "PROCEDURE cupel.unbind()",
+        ]),
+        format!(
+            "GRANT EXECUTE ON FUNCTION cupel.is_admin() TO {guard};
+GRANT SET ON PARAMETER backtrace_functions TO {guard};
+GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO {guard};\n"
+        ),
     ]
     .concat()
 }
 
-/// Hands the functions that open seals to the guard, and gives it what they need.
-fn owned_by_guard(register: bool) -> String {
+/// Hands what opens seals to the guard.
+fn owned_by_guard(routines: &[&str]) -> String {
     let guard = ident(GUARD);
-    let functions: &[&str] = if register {
-        &["enter(text, boolean)", "bind(text)", "unbind()"]
-    } else {
-        &["current_org_id()", "current_workspace_id()"]
-    };
     let mut sql =
         format!("GRANT {guard} TO CURRENT_USER;\nGRANT CREATE ON SCHEMA cupel TO {guard};\n");
-    for function in functions {
-        sql += &format!("ALTER FUNCTION cupel.{function} OWNER TO {guard};\n");
+    for routine in routines {
+        sql += &format!("ALTER {routine} OWNER TO {guard};\n");
     }
     sql += &format!("REVOKE CREATE ON SCHEMA cupel FROM {guard};\n");
     sql += &format!("GRANT EXECUTE ON FUNCTION cupel.no_tenant() TO {guard};\n");
-    if register {
-        sql += &format!(
-            "GRANT EXECUTE ON FUNCTION cupel.is_admin() TO {guard};
-GRANT SET ON PARAMETER backtrace_functions TO {guard};
-GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO {guard};\n"
-        );
-    }
     sql
 }

@@ -1,4 +1,4 @@
-use super::{GUARD, ident, literal};
+use super::{ident, literal};
 use crate::ContextMode;
 
 /// What a role is for.
@@ -79,13 +79,9 @@ GRANT EXECUTE ON FUNCTION cupel.current_org_id(), cupel.current_workspace_id(), 
 GRANT SELECT ON cupel.tenant_tables TO {role};
 "
     );
-    if mode == ContextMode::Register && purpose == Purpose::App {
-        // What is entered asks for its state.
-        sql += &format!("GRANT EXECUTE ON FUNCTION cupel.org_state() TO {};\n", ident(GUARD));
-    }
     if mode == ContextMode::Register {
         sql += &format!(
-            "GRANT EXECUTE ON FUNCTION cupel.enter(text, boolean), cupel.bind(text), cupel.unbind() TO {role};\n"
+            "GRANT EXECUTE ON PROCEDURE cupel.enter(text), cupel.bind(text), cupel.unbind() TO {role};\n"
         );
     }
     if purpose == Purpose::Admin {

@@ -17,6 +17,7 @@ mod mutation;
 mod pooler;
 mod replica;
 mod schema;
+mod seals;
 mod sessions;
 mod shop;
 mod statements;
