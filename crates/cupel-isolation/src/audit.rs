@@ -51,8 +51,10 @@ pub struct Audited {
     pub app_role: String,
     /// The column that names the organization of a row.
     pub tenant_column: String,
-    /// How many tables have that column.
+    /// How many tables have that column, or the one that is declared for them.
     pub tables: usize,
+    /// Whether the tables were declared, each with its column.
+    pub declared: bool,
 }
 
 /// Audits the database of the request, or else of the configuration. Nothing is changed, and dropped
@@ -84,6 +86,7 @@ pub async fn run(config: &Config, request: &Request) -> Result<Audited, Error> {
         (None, Some(section)) => migrate::tables(section)?,
         (None, None) => Vec::new(),
     };
+    let declared = !tables.is_empty();
     let mut audit = Audit::new(url.expose_secret())
         .app_role(&app_role)
         .tenant_column(tenant_column)
@@ -106,7 +109,15 @@ pub async fn run(config: &Config, request: &Request) -> Result<Audited, Error> {
         return Err(Error::NoTenantTables { column: tenant_column });
     }
     let options = options(url, "audit")?;
-    Ok(Audited { report, known: 0, database: address(&options), app_role, tenant_column, tables })
+    Ok(Audited {
+        report,
+        known: 0,
+        database: address(&options),
+        app_role,
+        tenant_column,
+        tables,
+        declared,
+    })
 }
 
 /// The role that sees the most: the declaration is not for everybody to read.

@@ -245,7 +245,8 @@ pub enum Error {
 
     /// Statements were counted that enforcement would block.
     #[error(
-        "{table} was violated by {violations} statements that enforcement would block; the server's log shows some of them: correct the service, count anew, and enforce once none is counted"
+        "enforcement would block {} on {table}; the server's log shows some of it: correct the service, count anew, and enforce once nothing is counted",
+        if *.violations == 1 { "1 statement".to_owned() } else { format!("{} statements", .violations) }
     )]
     StillViolated {
         /// The table.

@@ -56,7 +56,7 @@ async fn a_service_is_adopted_from_the_command_line() -> TestResult {
     assert_eq!(status["tables"][1]["violations"]["unbound_reads"], 1, "{status}");
     let (code, text, stderr) = place.run(&["adopt", "enforce"])?;
     assert_eq!((code, text.as_str()), (Some(2), ""), "{stderr}");
-    assert!(stderr.contains("public.orders was violated by 1 statements"), "{stderr}");
+    assert!(stderr.contains("enforcement would block 1 statement on public.orders"), "{stderr}");
 
     assert_eq!(place.run(&["adopt", "forget"])?.0, Some(0));
     let (code, changes) = place.json(&["adopt", "enforce"])?;

@@ -19,6 +19,10 @@ pub fn audit_text(audited: &Audited) -> String {
         }
     }
     let Audited { database, app_role, tenant_column, tables, .. } = audited;
+    let which = match audited.declared {
+        true => "as declared".to_owned(),
+        false => format!("with {tenant_column}"),
+    };
     let tables = if *tables == 1 { "1 table".to_owned() } else { format!("{tables} tables") };
     let found = match (counts(findings), audited.known) {
         (found, known) if !findings.is_empty() && known > 0 => format!("{found}, {known} known"),
@@ -32,7 +36,7 @@ pub fn audit_text(audited: &Audited) -> String {
         _ => "",
     };
     let looked = format!(
-        "{tables} with {tenant_column}, role {app_role}{policies}; {database}, PostgreSQL {}",
+        "{tables} {which}, role {app_role}{policies}; {database}, PostgreSQL {}",
         audited.report.server
     );
     let _ = writeln!(text, "{found}; looked at {}", visible(&looked));

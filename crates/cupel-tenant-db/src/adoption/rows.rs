@@ -1,5 +1,7 @@
 //! The rows of tables that are adopted: whose they are, and whether anybody could reach them.
 
+use std::time::{Duration, Instant};
+
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
 use super::steps::Steps;
@@ -7,8 +9,10 @@ use crate::schema::ident;
 use crate::shape::{Reference, Shape};
 use crate::{ColumnType, Error};
 
-/// How many rows are filled in one transaction.
-const BATCH: u64 = 10_000;
+/// How many pages are filled in one transaction: 8 MiB of rows.
+const PAGES: usize = 1_000;
+/// How often it is told how far it is.
+const TELL: Duration = Duration::from_secs(1);
 
 impl Steps<'_> {
     /// Takes the organization of a child's rows from their parents', a batch at a time.
@@ -26,31 +30,53 @@ impl Steps<'_> {
             .zip(&reference.to_columns)
             .map(|(here, there)| format!("c.{} = p.{}", ident(here), ident(there)))
             .collect();
-        let batch = format!(
+        let to = ident(&parent.1);
+        let fill = format!(
             "UPDATE {table} c SET {column} = p.{to} FROM {parent} p
-             WHERE {matching} AND c.{column} IS NULL AND p.{to} IS NOT NULL AND c.ctid = ANY (ARRAY(
-               SELECT c.ctid FROM {table} c JOIN {parent} p ON {matching}
-               WHERE c.{column} IS NULL AND p.{to} IS NOT NULL LIMIT {BATCH}))",
-            to = ident(&parent.1),
+             WHERE {matching} AND c.{column} IS NULL AND p.{to} IS NOT NULL",
             parent = parent.0,
             matching = matching.join(" AND "),
         );
         let mut done = 0;
         loop {
-            let action = "taking the organization from the parent's rows".to_owned();
-            self.tell_of(shape.name(), action, Some((done, all.max(done))));
-            let filled = self
-                .conn
-                .execute(AssertSqlSafe(batch.as_str()))
-                .await
-                .map_err(Error::statement("filling the organization in"))?
-                .rows_affected();
-            done += filled;
-            if filled == 0 {
+            let before = done;
+            // As it is now; rows that are filled move behind the last page, and are filled.
+            let pages = self.pages(&table).await?;
+            let mut told = Instant::now();
+            for first in (0..pages).step_by(PAGES) {
+                let last = first + i64::try_from(PAGES).unwrap_or(i64::MAX);
+                let batch = format!("{fill} AND c.ctid >= '({first},0)' AND c.ctid < '({last},0)'");
+                done += self
+                    .conn
+                    .execute(AssertSqlSafe(batch))
+                    .await
+                    .map_err(Error::statement("filling the organization in"))?
+                    .rows_affected();
+                if first == 0 || told.elapsed() > TELL {
+                    told = Instant::now();
+                    let action = "taking the organization from the parent's rows".to_owned();
+                    self.tell_of(shape.name(), action, Some((done, all.max(done))));
+                }
+            }
+            // Somebody may have written more meanwhile.
+            if done == before {
                 let column = &shape.declared.org_column;
                 return Ok(Some(format!("filled {column} of {done} rows of {}", shape.name())));
             }
         }
+    }
+
+    /// How many pages the table has, or the largest of its partitions.
+    async fn pages(&mut self, table: &str) -> Result<i64, Error> {
+        sqlx::query_scalar(
+            "SELECT max(pg_catalog.pg_relation_size(c.oid)) / current_setting('block_size')::int8 + 1
+             FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.regclass
+               OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree($1::pg_catalog.regclass))",
+        )
+        .bind(table)
+        .fetch_one(&mut *self.conn)
+        .await
+        .map_err(Error::statement("looking at the tables"))
     }
 
     /// Refuses rows without an organization, or of one that no scope can name.
@@ -64,7 +90,7 @@ impl Steps<'_> {
                 .await?;
         if empty > 0 {
             return unfit(format!(
-                "has {empty} rows without {column}; give each its organization, or delete them"
+                "has rows without {column} ({empty} of them); give each its organization, or delete them"
             ));
         }
         if shape.org.as_ref().is_none_or(|it| it.type_name != ColumnType::Text.as_str()) {
@@ -82,7 +108,7 @@ impl Steps<'_> {
         .await?;
         if odd > 0 {
             return unfit(format!(
-                "has {odd} rows whose {column} is no organization's id (1 to 53 of a-z, 0-9 and '-'), so that no scope would reach them; change it"
+                "has rows whose {column} is no organization's id (1 to 53 of a-z, 0-9 and '-'), so that no scope would reach them ({odd} of them); change it"
             ));
         }
         Ok(())

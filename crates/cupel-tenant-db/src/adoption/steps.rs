@@ -146,7 +146,7 @@ ALTER TABLE {table} DROP CONSTRAINT cupel_org_not_null"
         let broken = rows::count(self.conn, &reference.violations).await?;
         if broken > 0 {
             let problem = format!(
-                "has {broken} rows that refer by foreign key {} to rows of another organization; put them right first",
+                "has rows that refer by foreign key {} to rows of another organization ({broken} of them); put them right first",
                 reference.replaces
             );
             return Err(Error::TableUnfit { table: table.to_string(), problem });
