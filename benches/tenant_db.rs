@@ -7,19 +7,18 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports to its reader")]
 
 mod far;
-mod report;
 mod sides;
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use cupel_benches::report::{Goal, Measure, Report};
 use cupel_tenant_db::ContextMode;
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
 use crate::far::far_away;
-use crate::report::{Measure, Report};
 use crate::sides::{Server, Side};
 
 #[derive(Parser)]
@@ -153,7 +152,7 @@ impl Bench<'_> {
         let name = format!("{mode}: {}{}, {tasks}", question.name, self.way);
         let (ours, baseline) = (micros(&ours), micros(&baseline));
         eprintln!("{name}: {ours:.0} and {baseline:.0} µs");
-        Ok(Measure::new(name, ours, baseline, "µs", question.goal))
+        Ok(Measure::new(name, ours, baseline, "µs", Goal::AtMost(question.goal)))
     }
 
     async fn round(&self, side: &Side, tasks: usize) -> Result<Histogram<u64>, Box<dyn Error>> {

@@ -6,20 +6,17 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports to its reader")]
 
-mod report;
-
 use std::error::Error;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use cupel_benches::report::{Goal, Measure, Report};
 use cupel_tenant::{OrgId, TenantScope};
 use cupel_tenant_db::{Migration, Table, TenantDb};
 use cupel_testkit::Postgres;
 use hdrhistogram::Histogram;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
-
-use crate::report::{Measure, Report};
 
 /// At most this times the baseline, at p50 and at p99.
 const GOAL: f64 = 1.10;
@@ -68,7 +65,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let name = format!("{name}, {} organizations against 10, {point}", rows / 10);
             let (ours, baseline) = (micros(&ours), micros(&baseline));
             eprintln!("{name}: {ours:.0} and {baseline:.0} µs");
-            results.push(Measure::new(name, ours, baseline, "µs", GOAL));
+            results.push(Measure::new(name, ours, baseline, "µs", Goal::AtMost(GOAL)));
         }
     }
     let report = Report::new(results);

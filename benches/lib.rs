@@ -1,0 +1,11 @@
+//! What the benchmarks share: a server, a load, the processes beside it and what they cost, a report.
+
+pub mod child;
+pub mod load;
+pub mod processes;
+pub mod report;
+pub mod same_table;
+pub mod server;
+
+/// Why a benchmark could not be taken.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
