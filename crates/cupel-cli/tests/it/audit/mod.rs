@@ -80,7 +80,7 @@ async fn a_migrated_database_is_clean() -> TestResult {
     let (code, text, stderr) = place.run(&["audit"])?;
     assert_eq!(code, Some(0), "{text}{stderr}");
     let last = text.lines().last().unwrap_or_default();
-    assert!(last.contains("looked at 5 tables with org_id, role "), "{text}");
+    assert!(last.contains("looked at 5 tables as declared, role "), "{text}");
     let (code, report) = place.json(&["audit"])?;
     assert_eq!(code, Some(0));
     assert_eq!(found(&report, &["critical", "high"]), []);
