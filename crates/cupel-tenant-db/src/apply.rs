@@ -41,7 +41,7 @@ pub(crate) async fn objects(
                 tries += 1;
                 if tries > 10 || !met_another(&error) {
                     let needs = if migration.is_sealed() {
-                        "the ownership of the tables and the database, and for a register a superuser"
+                        "the ownership of the tables and the database, the right to grant the role cupel_guard (whoever made it has it), and for a register a superuser"
                     } else {
                         "the ownership of the tables and the database"
                     };

@@ -2,6 +2,7 @@ use std::error::Error;
 
 use cupel_tenant::IsolationLayer;
 use cupel_tenant_db::{ContextMode, Migration, Table, TenantDb};
+use cupel_testkit::Postgres;
 
 use crate::bed::{
     Bed, SCHEMA, TestResult, as_role, assert_isolated, empty, migration, pair, seal_key, sql,
@@ -99,11 +100,12 @@ async fn the_rendered_sql_can_be_applied_by_hand() -> TestResult {
 /// roles; the admin role, which is exempt from row-level security, is made by whoever may.
 #[tokio::test]
 async fn a_sealed_context_needs_no_superuser() -> TestResult {
-    let superuser = empty().await?;
+    // A server of its own, on which no superuser has made the guard's role yet.
+    let server = Postgres::start().await?;
+    let superuser = server.database().await?;
     sql(
         &superuser,
-        "DO $$ BEGIN CREATE ROLE no_superuser LOGIN CREATEROLE PASSWORD 'no_superuser';
-           EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+        "CREATE ROLE no_superuser LOGIN CREATEROLE PASSWORD 'no_superuser';
          DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO no_superuser', current_database()); END $$",
     )
     .await?;
@@ -125,5 +127,6 @@ async fn a_sealed_context_needs_no_superuser() -> TestResult {
         .connect()
         .await?;
     assert_isolated(&db.prove(&pair()).await?);
+    server.stop().await?;
     Ok(())
 }

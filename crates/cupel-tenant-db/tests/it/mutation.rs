@@ -2,11 +2,11 @@
 //! each, and the next migration must put it back; where organizations then reach each other, the attacks must
 //! notice too.
 
-use cupel_tenant::{IsolationLayer, Outcome};
-use cupel_tenant_db::ContextMode;
+use cupel_tenant::{IsolationLayer, Outcome, Severity};
+use cupel_tenant_db::{Adoption, ContextMode};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use crate::bed::{Bed, TestResult, migration, pair, seal_key};
+use crate::bed::{Bed, TestResult, assert_isolated, migration, pair, seal_key};
 
 /// One thing that is taken away, and whether that alone lets organizations or workspaces reach each other.
 struct Mutation {
@@ -100,5 +100,55 @@ async fn whatever_is_taken_away_the_audit_notices_and_a_migration_puts_back() ->
             assert!(left.is_empty(), "{mode:?}: after {sql}: {left:#?}");
         }
     }
+    Ok(())
+}
+
+/// Every key that carries the organization, made to span organizations; and every reference, made to lead to any
+/// organization's row.
+async fn weaker_keys(owner: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT format('ALTER TABLE %s ADD CONSTRAINT weak UNIQUE (%I)', i.indrelid::regclass, a.attname)
+         FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[1]
+         WHERE i.indisprimary AND i.indrelid IN (SELECT format('%I.%I', schema_name, table_name)::regclass
+           FROM cupel.tenant_tables)
+         UNION ALL
+         SELECT format('ALTER TABLE %s ADD CONSTRAINT weak UNIQUE (%I);
+             ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %4$I FOREIGN KEY (%I) REFERENCES %1$s (%2$I)',
+           k.confrelid::regclass, t.attname, k.conrelid::regclass, k.conname, f.attname)
+         FROM pg_constraint k
+         JOIN pg_attribute f ON f.attrelid = k.conrelid AND f.attnum = k.conkey[2]
+         JOIN pg_attribute t ON t.attrelid = k.confrelid AND t.attnum = k.confkey[2]
+         WHERE k.contype = 'f' ORDER BY 1",
+    )
+    .fetch_all(owner)
+    .await
+}
+
+#[tokio::test]
+async fn whatever_key_is_weakened_is_noticed_and_put_right() -> TestResult {
+    let bed = Bed::with(2).await?;
+    let mut owner = PgConnection::connect(&bed.owner_url).await?;
+    let weaker = weaker_keys(&mut owner).await?;
+    assert_eq!(weaker.len(), 8, "{weaker:?}");
+    for (at, sql) in weaker.into_iter().enumerate() {
+        let sql = sql.replace("weak", &format!("weak_{at}"));
+        owner.execute(AssertSqlSafe(sql.clone())).await?;
+        let findings = bed.db.audit(pair().first()).await?;
+        assert!(findings.iter().any(|it| it.severity >= Severity::High), "{sql}: {findings:?}");
+        let leaked = bed.prove().await?.iter().any(|it| it.outcome == Outcome::Leaked);
+        assert!(leaked, "the attacks did not notice: {sql}");
+        // What the attacks left refers to other organizations' rows.
+        owner.execute("TRUNCATE pipelines, component_libraries CASCADE").await?;
+        let repair = migration(&bed.owner_url, &bed.app_url, &bed.admin_url);
+        let changes = match at % 2 {
+            0 => repair.run().await?,
+            _ => Adoption::of(repair).enforce().await?,
+        };
+        assert!(!changes.is_empty(), "not put right: {sql}");
+        let left = bed.db.audit(pair().first()).await?;
+        let worse: Vec<_> = left.iter().filter(|it| it.severity >= Severity::Low).collect();
+        assert!(worse.is_empty(), "after {sql}: {worse:#?}");
+    }
+    assert_isolated(&bed.prove().await?);
     Ok(())
 }

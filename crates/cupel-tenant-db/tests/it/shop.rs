@@ -94,7 +94,7 @@ impl Shop {
         let mut owner = self.owner().await?;
         let shape = sqlx::query_scalar(
             "SELECT pg_get_constraintdef(k.oid) || ' ' || k.conname FROM pg_constraint k
-             WHERE k.conrelid IN ('orders'::regclass, 'order_lines'::regclass)
+             WHERE k.contype <> 'n' AND k.conrelid IN ('orders'::regclass, 'order_lines'::regclass)
              UNION SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i
              WHERE i.indrelid IN ('orders'::regclass, 'order_lines'::regclass) ORDER BY 1",
         )
