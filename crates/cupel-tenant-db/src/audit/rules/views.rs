@@ -6,7 +6,7 @@ use cupel_tenant::Severity;
 
 use super::{Place, Rule, severity_of, sql, words};
 use crate::audit::confine::Act;
-use crate::audit::expr::{Class, Reader};
+use crate::audit::expr::{Class, Reader, Surroundings};
 use crate::audit::facts::{Facts, Kind, Oid, Relation, Right};
 
 static VIEW: Rule = Rule {
@@ -145,7 +145,10 @@ fn own_filter(facts: &Facts, view: &Relation) -> Option<Class> {
     let is_plain = !head.contains('(')
         && table.chars().all(|it| it.is_alphanumeric() || "_.\"$ ".contains(it))
         && !["JOIN", "LATERAL", "ONLY"].iter().any(|it| table.contains(it));
-    is_plain.then(|| Reader(&facts.surroundings).judge(condition.trim()))
+    let mut reads = facts.reads.get(&view.oid)?.iter().filter_map(|it| facts.relations.get(it));
+    let tenant_column = facts.tenant_column(reads.find(|it| it.is_of_orgs())?).to_owned();
+    let known = Surroundings { tenant_column, ..facts.surroundings.clone() };
+    is_plain.then(|| Reader(&known).judge(condition.trim()))
 }
 
 fn snapshot(facts: &Facts, view: &Relation) -> Option<Place> {

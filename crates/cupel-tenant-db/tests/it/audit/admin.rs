@@ -12,7 +12,7 @@ const STAND_IN: &str = "CREATE TABLE {bait}.bag (note text); GRANT INSERT ON {ba
     CREATE VIEW {bait}.items AS SELECT {bait}.steal() AS note;
     GRANT USAGE ON SCHEMA {bait} TO PUBLIC; GRANT SELECT ON {bait}.items TO PUBLIC";
 
-const PATHS: &[Case] = &[
+pub(super) const PATHS: &[Case] = &[
     Case {
         rule: "A2",
         severity: Severity::High,

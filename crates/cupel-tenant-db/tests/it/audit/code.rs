@@ -6,7 +6,7 @@ use super::stage::Shows::{Changed, Differ};
 use super::stage::Who::{A, B, Root};
 use super::stage::{CASE, Case, Outcome, play};
 
-const VIEWS: &[Case] = &[
+pub(super) const VIEWS: &[Case] = &[
     Case {
         rule: "V1",
         object: "public.v",
@@ -112,7 +112,7 @@ const VIEWS: &[Case] = &[
     },
 ];
 
-const FUNCTIONS: &[Case] = &[
+pub(super) const FUNCTIONS: &[Case] = &[
     Case {
         rule: "F1",
         object: "public.f()",
@@ -247,7 +247,7 @@ const FUNCTIONS: &[Case] = &[
     },
 ];
 
-const TRIGGERS: &[Case] = &[
+pub(super) const TRIGGERS: &[Case] = &[
     Case {
         rule: "S4",
         object: "public.items.t",

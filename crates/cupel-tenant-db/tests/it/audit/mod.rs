@@ -3,6 +3,8 @@
 mod admin;
 mod code;
 mod declared;
+mod peer;
+mod peer_rules;
 mod policies;
 mod powers;
 mod random;

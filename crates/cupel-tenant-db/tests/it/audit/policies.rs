@@ -6,7 +6,7 @@ use super::stage::Shows::Changed;
 use super::stage::Who::{A, Nobody, Root};
 use super::stage::{CASE, Case, Outcome, play};
 
-const POLICIES: &[Case] = &[
+pub(super) const POLICIES: &[Case] = &[
     Case {
         rule: "P2",
         object: "public.items.extra",

@@ -6,7 +6,7 @@ use super::stage::Shows::{Changed, Differ};
 use super::stage::Who::{A, B, Nobody, Root};
 use super::stage::{CASE, Case, Outcome, play};
 
-const ROLES: &[Case] = &[
+pub(super) const ROLES: &[Case] = &[
     Case {
         rule: "R1",
         object: "",
@@ -112,7 +112,7 @@ const ROLES: &[Case] = &[
     },
 ];
 
-const RIGHTS: &[Case] = &[
+pub(super) const RIGHTS: &[Case] = &[
     Case {
         rule: "G1",
         broken: "GRANT TRUNCATE ON items TO {app}",
@@ -227,7 +227,7 @@ const RIGHTS: &[Case] = &[
     },
 ];
 
-const SETTINGS: &[Case] = &[
+pub(super) const SETTINGS: &[Case] = &[
     Case {
         rule: "S1",
         object: "",

@@ -142,7 +142,7 @@ impl Stage {
     }
 
     /// The version of the server, as 150018: the one that `CUPEL_POSTGRES_VERSION` asks for.
-    async fn version(&self) -> Outcome<i32> {
+    pub(super) async fn version(&self) -> Outcome<i32> {
         let mut conn = self.connect(Who::Root).await?;
         let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int4")
             .fetch_one(&mut conn)

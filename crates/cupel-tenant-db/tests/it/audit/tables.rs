@@ -6,7 +6,7 @@ use super::stage::Shows::{Changed, Differ};
 use super::stage::Who::{A, B, Root};
 use super::stage::{CASE, Case, Outcome, play};
 
-const TABLES: &[Case] = &[
+pub(super) const TABLES: &[Case] = &[
     Case {
         rule: "T1",
         broken: "ALTER TABLE items DISABLE ROW LEVEL SECURITY",
@@ -122,7 +122,7 @@ const TABLES: &[Case] = &[
     },
 ];
 
-const KEYS: &[Case] = &[
+pub(super) const KEYS: &[Case] = &[
     Case {
         rule: "K1",
         severity: Severity::High,

@@ -8,7 +8,7 @@ const KEEP: &str = "CREATE TABLE s.bag (note text);
     CREATE OR REPLACE FUNCTION s.f(t text) RETURNS text LANGUAGE plpgsql AS
       $$ BEGIN INSERT INTO s.bag SELECT note FROM public.items; RETURN t; END $$";
 
-const USES: &[Case] = &[
+pub(super) const USES: &[Case] = &[
     Case {
         rule: "F9",
         broken: "CREATE SCHEMA s; GRANT ALL ON SCHEMA s TO {app};

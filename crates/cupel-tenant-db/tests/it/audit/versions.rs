@@ -6,7 +6,7 @@ use super::stage::Shows::{Changed, Differ};
 use super::stage::Who::{A, Root};
 use super::stage::{CASE, Case, Outcome, play};
 
-const SINCE_16: &[Case] = &[
+pub(super) const SINCE_16: &[Case] = &[
     // A membership that is not inherited, and yet can be put on.
     Case {
         rule: "R3",
@@ -83,7 +83,7 @@ const SINCE_16: &[Case] = &[
     },
 ];
 
-const SINCE_17: &[Case] = &[
+pub(super) const SINCE_17: &[Case] = &[
     Case {
         rule: "G5",
         severity: Severity::Medium,
@@ -135,7 +135,7 @@ const SINCE_17: &[Case] = &[
     },
 ];
 
-const SINCE_18: &[Case] = &[
+pub(super) const SINCE_18: &[Case] = &[
     Case {
         rule: "R2",
         object: "pg_signal_autovacuum_worker",
