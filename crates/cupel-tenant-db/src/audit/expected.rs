@@ -51,8 +51,11 @@ pub(super) async fn made(
     sqlx::raw_sql("ROLLBACK").execute(conn).await?;
     match made {
         Ok(made) => Ok(Some(made)),
-        // What the migration wrote down is still there to go by.
-        Err(sqlx::Error::Database(_)) => Ok(None),
+        // What the migration wrote down is still there to go by, and the report says that it was.
+        Err(sqlx::Error::Database(error)) => {
+            tracing::warn!(%error, "the declared policies could not be made to compare with");
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
@@ -67,12 +70,12 @@ async fn make(conn: &mut PgConnection, app: &str) -> Result<Lines, sqlx::Error> 
          CROSS JOIN LATERAL (SELECT coalesce(to_jsonb(t) ->> 'org_column', $1) AS org_column,
            coalesce(to_jsonb(t) ->> 'workspace_column', $2) AS workspace_column) d
          LEFT JOIN LATERAL (SELECT format_type(a.atttypid, a.atttypmod)
-             || coalesce(format(' COLLATE %I.%I', m.nspname, l.collname), '') AS type
+             || CASE WHEN m.oid IS NULL THEN '' ELSE format(' COLLATE %I.%I', m.nspname, l.collname) END AS type
            FROM pg_attribute a LEFT JOIN pg_collation l ON l.oid = a.attcollation
            LEFT JOIN pg_namespace m ON m.oid = l.collnamespace
            WHERE a.attrelid = c.oid AND a.attname = d.org_column) o ON true
          LEFT JOIN LATERAL (SELECT format_type(a.atttypid, a.atttypmod)
-             || coalesce(format(' COLLATE %I.%I', m.nspname, l.collname), '') AS type
+             || CASE WHEN m.oid IS NULL THEN '' ELSE format(' COLLATE %I.%I', m.nspname, l.collname) END AS type
            FROM pg_attribute a LEFT JOIN pg_collation l ON l.oid = a.attcollation
            LEFT JOIN pg_namespace m ON m.oid = l.collnamespace
            WHERE a.attrelid = c.oid AND a.attname = d.workspace_column) w ON true

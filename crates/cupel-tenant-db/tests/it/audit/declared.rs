@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use cupel_tenant::{IsolationLayer, Severity};
-use cupel_tenant_db::{Audit, AuditReport, ContextMode, Error, PolicyCheck, Table};
+use cupel_tenant_db::{
+    Audit, AuditReport, ColumnType, ContextMode, Error, Migration, PolicyCheck, Table,
+};
 
 use sqlx::{Connection, PgConnection};
 
 use super::stage::{Outcome, Stage, Who};
-use crate::bed::{Bed, pair, tables};
+use crate::bed::{Bed, as_role, empty, pair, sql, tables};
 
 /// The findings above Info, as `rule severity object`.
 fn list(findings: &[cupel_tenant::Finding]) -> Vec<String> {
@@ -81,6 +83,22 @@ async fn audit_by_the_owner_does_not_go_by_the_record() -> Outcome<()> {
         let found = list(&by(&bed.app_url).await?.findings);
         assert!(!found.iter().any(|it| it.starts_with("P1 ")), "{change}: {found:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn audit_makes_policies_of_columns_without_a_collation() -> Outcome<()> {
+    let owner = empty().await?;
+    let (app, admin) = (as_role(&owner, "cupel_app")?, as_role(&owner, "cupel_admin")?);
+    sql(
+        &owner,
+        "CREATE TABLE runs (org_id uuid NOT NULL, workspace_id uuid, PRIMARY KEY (org_id))",
+    )
+    .await?;
+    let migration = Migration::new(&owner).app_url(&app).admin_url(&admin);
+    migration.column_type(ColumnType::Uuid).tables([Table::workspace("runs")]).run().await?;
+    let report = by(&owner).await?;
+    assert_eq!((report.policies, list(&report.findings)), (Some(PolicyCheck::Made), Vec::new()));
     Ok(())
 }
 
