@@ -54,6 +54,20 @@ impl ContextMode {
     }
 }
 
+/// What names the scope of a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Named {
+    /// Its session, which is bound to it.
+    BySession,
+    /// Its session, once the opening has bound it.
+    ByBinding,
+    /// The transaction itself.
+    InTransaction,
+}
+
+/// Asks for the state that the registry has of the organization which is named.
+pub(crate) const ORG_STATE: &str = "SELECT cupel.org_state()";
+
 /// How the transactions of one [`TenantDb`](crate::TenantDb) say whose they are.
 #[derive(Debug)]
 pub(crate) enum Context {
@@ -71,6 +85,14 @@ impl Context {
         }
     }
 
+    /// Whether transactions too run on sessions that stay bound to whom they served last.
+    ///
+    /// Where no seal is to be made and opened, naming the scope costs so little that the session that came
+    /// back last serves better.
+    pub(crate) fn binds_transactions(&self) -> bool {
+        !matches!(self, Self::Plain)
+    }
+
     /// The statements that open a tenant's transaction, sent as one message.
     ///
     /// With `ask`, they answer the state that the registry has of the organization, so that a suspended
@@ -80,10 +102,19 @@ impl Context {
         scope: &TenantScope,
         options: TxOptions,
         place: Place,
+        named: Named,
         ask: bool,
     ) -> Result<SqlStr, Error> {
-        let ask = if ask { "; SELECT cupel.org_state()" } else { "" };
-        let sql = format!("{}{}{ask}", options.begin(), self.enter(scope, place)?);
+        let begin = options.begin();
+        let mut sql = match named {
+            Named::InTransaction => format!("{begin}{}; ", self.enter(scope, place)?),
+            Named::BySession => begin,
+            // In a transaction of its own: a rollback would leave the session to whom it served before.
+            Named::ByBinding => format!("BEGIN; {}; COMMIT; {begin}", self.bind(scope, place)?),
+        };
+        if ask {
+            sql += ORG_STATE;
+        }
         Ok(AssertSqlSafe(sql).into_sql_str())
     }
 
@@ -118,10 +149,10 @@ impl Context {
         match self {
             // For as long as a connection lives at most.
             Self::Plain => Duration::from_secs(60 * 60),
-            // A seal is opened by every statement, the last of which may be a while on its way. What is in
-            // a register stays there.
+            // A seal is opened by every statement, the last of which may be a while on its way.
             Self::Sealed(_) => LIFETIME / 2,
-            Self::Register(_) => Duration::from_secs(60 * 60),
+            // What is in a register stays there; but a key that is taken away must end what it opened.
+            Self::Register(_) => LIFETIME,
         }
     }
 
@@ -231,7 +262,8 @@ mod tests {
     use super::*;
 
     fn opening(scope: &TenantScope, ask: bool) -> SqlStr {
-        Context::Plain.opening(scope, TxOptions::new(), Place::Anywhere, ask).unwrap()
+        let (options, named) = (TxOptions::new(), Named::InTransaction);
+        Context::Plain.opening(scope, options, Place::Anywhere, named, ask).unwrap()
     }
 
     #[test]
@@ -245,7 +277,7 @@ mod tests {
         assert!(
             opening(&narrow, false)
                 .as_str()
-                .ends_with("SET LOCAL app.current_workspace_id = 'eu-1'")
+                .ends_with("SET LOCAL app.current_workspace_id = 'eu-1'; ")
         );
     }
 

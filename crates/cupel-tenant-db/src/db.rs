@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use cupel_tenant::TenantScope;
 
-use crate::context::Context;
+use crate::context::{Context, Named};
 use crate::lease::Lease;
-use crate::pool::Pool;
+use crate::pool::{Bound, Pool};
 use crate::seal::Place;
 use crate::states::States;
 use crate::{
@@ -121,10 +121,17 @@ impl TenantDb {
     ) -> Result<TenantTx, Error> {
         self.0.column_type.check(&scope)?;
         let (asked, ask) = (Instant::now(), !states.is_believed(scope.org_id()));
-        let (lease, answer) = Lease::open(pool, self.0.behind_pooler, |backend| {
-            self.0.context.opening(&scope, options, self.place(backend), ask)
-        })
-        .await?;
+        let context = &self.0.context;
+        let opening =
+            |backend, named| context.opening(&scope, options, self.place(backend), named, ask);
+        let opened = if context.binds_transactions() && !self.0.behind_pooler {
+            let binding = (Bound::from(&*scope), context.binds_for());
+            Lease::open_bound(pool, &binding, opening).await
+        } else {
+            let opening = |backend| opening(backend, Named::InTransaction);
+            Lease::open(pool, self.0.behind_pooler, opening).await
+        };
+        let (lease, answer) = opened?;
         if ask && let Err(refused) = states.hear(scope.org_id(), asked, answer.as_deref()) {
             lease.rollback().await?;
             return Err(refused);

@@ -1,19 +1,20 @@
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, StreamExt};
 use sqlx::postgres::{PgQueryResult, PgRow};
 use sqlx::{Either, Execute, Executor, PgConnection, Postgres, Row, SqlStr};
 use tokio::runtime::Handle;
 
-use crate::context::{
-    CHECKED_COMMIT, CLEANED_COMMIT, CLEANED_ROLLBACK, IS_CLEAN, POOLED_COMMIT, POOLED_ROLLBACK,
-};
+use crate::context::{CHECKED_COMMIT, CLEANED_COMMIT, IS_CLEAN, Named, POOLED_COMMIT};
 use crate::error::{Error, is_conflict, is_disconnect, sqlstate};
-use crate::pool::{Pool, Session};
+use crate::pool::{Bound, Pool, Session};
+use crate::trace::{Heard, Trace};
 use crate::watched::Watched;
+
+/// A transaction that was opened, and the first column of the row that the opening answered.
+type Opened = (Lease, Option<String>);
 
 /// A borrowed connection with a transaction on it, that knows whether it may go back to the pool.
 ///
@@ -44,30 +45,6 @@ enum Phase {
     Open,
 }
 
-/// What the statements of a transaction may have left.
-#[derive(Debug, Default)]
-struct Trace {
-    /// Something in the session.
-    residue: bool,
-    /// A transaction that failed, or that is over: a statement failed, was not heard to the end, or
-    /// could have ended it.
-    doubt: bool,
-    /// A statement lost against a concurrent transaction.
-    conflict: bool,
-    /// Work that was to be stored together with the rest and was dropped half-way.
-    abandoned: bool,
-}
-
-impl Trace {
-    fn rollback(&self, behind_pooler: bool) -> &'static str {
-        match (behind_pooler, self.residue) {
-            (false, _) => "ROLLBACK",
-            (true, false) => POOLED_ROLLBACK,
-            (true, true) => CLEANED_ROLLBACK,
-        }
-    }
-}
-
 impl Lease {
     /// Opens a transaction with the statements of `opening`, which is told the backend, and returns the
     /// first column of the row that they answer.
@@ -81,11 +58,43 @@ impl Lease {
         pool: &Pool,
         behind_pooler: bool,
         opening: impl Fn(i32) -> Result<SqlStr, Error>,
-    ) -> Result<(Self, Option<String>), Error> {
+    ) -> Result<Opened, Error> {
+        Self::open_on(pool, behind_pooler, None, |session| opening(session.backend())).await
+    }
+
+    /// Opens a transaction as [`open`](Self::open) does, on a session that is bound to whom `binding`
+    /// says, or that the opening binds: it is told which.
+    pub(crate) async fn open_bound(
+        pool: &Pool,
+        binding: &(Bound, Duration),
+        opening: impl Fn(i32, Named) -> Result<SqlStr, Error>,
+    ) -> Result<Opened, Error> {
+        Self::open_on(pool, false, Some(binding), |session| {
+            let is_bound = session.is_bound_to(&binding.0);
+            let named = if is_bound { Named::BySession } else { Named::ByBinding };
+            opening(session.backend(), named)
+        })
+        .await
+    }
+
+    async fn open_on(
+        pool: &Pool,
+        behind_pooler: bool,
+        binding: Option<&(Bound, Duration)>,
+        opening: impl Fn(&Session) -> Result<SqlStr, Error>,
+    ) -> Result<Opened, Error> {
         let mut spare = pool.max();
         loop {
-            let session = pool.lend().await?;
-            let opening = opening(session.backend())?;
+            let mut session = match binding {
+                Some((bound, _)) => pool.lend_bound(bound).await?,
+                None => pool.lend().await?,
+            };
+            let opening = opening(&session)?;
+            let binding = binding.filter(|(bound, _)| !session.is_bound_to(bound));
+            if binding.is_some() {
+                // Whatever happens on the way, it is bound to nobody that we know of.
+                session.set_bound(None);
+            }
             let mut lease = Self {
                 session: Some(session),
                 phase: Phase::Unknown,
@@ -97,6 +106,9 @@ impl Lease {
                     let answer = row.map(|row| row.try_get(0)).transpose();
                     let answer = answer.map_err(Error::statement("the opening"))?;
                     lease.phase = Phase::Open;
+                    if let (Some(session), Some(binding)) = (&mut lease.session, binding) {
+                        session.set_bound(Some(binding.clone()));
+                    }
                     return Ok((lease, answer.flatten()));
                 }
                 Err(error) if is_disconnect(&error) && spare > 0 => spare -= 1,
@@ -216,40 +228,6 @@ impl Lease {
     }
 }
 
-/// An answer that leaves no doubt about the transaction only once it was heard to its end.
-struct Heard<'e> {
-    answer: BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>,
-    trace: &'e mut Trace,
-    before: bool,
-}
-
-impl<'e> Heard<'e> {
-    fn new(
-        answer: BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>,
-        trace: &'e mut Trace,
-    ) -> Self {
-        let before = std::mem::replace(&mut trace.doubt, true);
-        Self { answer, trace, before }
-    }
-}
-
-impl Stream for Heard<'_> {
-    type Item = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let item = ready!(self.answer.poll_next_unpin(cx));
-        match &item {
-            None => self.trace.doubt = self.before,
-            Some(Ok(_)) => {}
-            Some(Err(error)) => {
-                self.trace.conflict |= is_conflict(error);
-                self.before = true;
-            }
-        }
-        Poll::Ready(item)
-    }
-}
-
 impl Drop for Lease {
     /// What must be asked or rolled back is, in a task of its own that ends with the answer: `drop`
     /// cannot wait, and the pool would give the connection to the next borrower as it is.
@@ -273,7 +251,7 @@ impl Drop for Lease {
 
 /// Gives the session back if it is clean. A runtime that ends in the middle of this closes it.
 async fn clean_up(mut session: Session, rollback: Option<&'static str>, ask: bool) {
-    match is_clean(session.connection(), rollback, ask).await {
+    match is_clean(&mut session, rollback, ask).await {
         Ok(true) => session.give_back(),
         Ok(false) => {
             metrics::counter!("cupel_db_sessions_closed_total", "reason" => "residue").increment(1);
@@ -288,18 +266,20 @@ async fn clean_up(mut session: Session, rollback: Option<&'static str>, ask: boo
 
 /// By the simple protocol: a prepared statement could have been replaced under its name.
 async fn is_clean(
-    conn: &mut PgConnection,
+    session: &mut Session,
     rollback: Option<&'static str>,
     ask: bool,
 ) -> Result<bool, sqlx::Error> {
     if let Some(rollback) = rollback {
-        conn.execute(rollback).await?;
+        session.connection().execute(rollback).await?;
     }
     if !ask {
         return Ok(true);
     }
     metrics::counter!("cupel_db_sessions_checked_total").increment(1);
-    conn.fetch_one(IS_CLEAN).await?.try_get(0)
+    // Whom it is bound to is not known for sure either.
+    session.unbind().await?;
+    session.connection().fetch_one(IS_CLEAN).await?.try_get(0)
 }
 
 /// What a refused opening means: the statements are ours, so the database lacks what they use.

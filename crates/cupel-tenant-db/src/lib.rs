@@ -85,6 +85,7 @@ mod seal;
 mod shape;
 mod statement;
 mod states;
+mod trace;
 mod tx;
 mod watched;
 mod work;

@@ -110,12 +110,8 @@ impl Pool {
     pub(crate) async fn lend(&self) -> Result<Session, Error> {
         loop {
             let mut session = self.lend_any(None).await?;
-            if session.bound().is_none() {
-                return Ok(session);
-            }
             // The connection may be dead; then the next one is taken.
-            if session.connection().execute(self.0.unbind).await.is_ok() {
-                session.set_bound(None);
+            if session.unbind().await.is_ok() {
                 return Ok(session);
             }
         }
@@ -224,9 +220,14 @@ impl Session {
         self.live.as_ref().map_or(0, |live| live.backend)
     }
 
-    /// Returns whom the session is bound to, also where that does not count any more.
-    pub(crate) fn bound(&self) -> Option<&Bound> {
-        self.live.as_ref().and_then(|live| Some(&live.bound.as_ref()?.to))
+    /// Takes the session away from whom it is bound to, if it is.
+    pub(crate) async fn unbind(&mut self) -> Result<(), sqlx::Error> {
+        if self.live.as_ref().is_some_and(|live| live.bound.is_some()) {
+            let unbind = self.pool.unbind;
+            self.connection().execute(unbind).await?;
+            self.set_bound(None);
+        }
+        Ok(())
     }
 
     /// Returns whether the session is bound to `bound` and that counts.

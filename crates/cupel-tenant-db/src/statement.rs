@@ -10,6 +10,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{AssertSqlSafe, Describe, Either, Execute, Executor, Postgres, Row, SqlStr};
 
+use crate::context::ORG_STATE;
 use crate::error::is_disconnect;
 use crate::pool::{Bound, Session};
 use crate::watched::Watched;
@@ -178,7 +179,7 @@ impl TenantDb {
             statements.push(self.context().bind(scope, place).map_err(outside)?);
         }
         if ask {
-            statements.push("SELECT cupel.org_state()".to_owned());
+            statements.push(ORG_STATE.to_owned());
         }
         if statements.is_empty() {
             if session.may_be_dead() {

@@ -6,14 +6,14 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use cupel_tenant_db::TenantDb;
+use cupel_tenant_db::{ContextMode, TenantDb};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor, PgPool, Row};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
-use crate::bed::{Bed, TestResult, scope};
+use crate::bed::{Bed, TestResult, scope, seal_key};
 
 /// Polls `work` at most `polls` times and then drops it. Returns what came of it, if it finished.
 async fn cut_short<F: Future>(work: F, polls: usize) -> Option<F::Output> {
@@ -110,7 +110,7 @@ async fn far_away(url: &str) -> Result<String, Box<dyn std::error::Error>> {
 
 async fn one_connection(bed: &Bed) -> Result<TenantDb, Box<dyn std::error::Error>> {
     let url = far_away(&bed.app_url).await?;
-    Ok(TenantDb::builder(&url).max_connections(1).connect().await?)
+    Ok(TenantDb::builder(&url).seal_key(seal_key("k1")).max_connections(1).connect().await?)
 }
 
 async fn day(db: &TenantDb, org: &str, id: &str) -> Result<(), Box<dyn std::error::Error>> {
@@ -133,29 +133,31 @@ async fn day(db: &TenantDb, org: &str, id: &str) -> Result<(), Box<dyn std::erro
 
 #[tokio::test]
 async fn a_dropped_transaction_leaves_nothing_to_the_next_borrower() -> TestResult {
-    let bed = Bed::start().await?;
-    bed.pipeline("acme", "a").await?;
-    bed.pipeline("globex", "a").await?;
-    let db = one_connection(&bed).await?;
-    // The other organization is the next borrower, through the same one connection.
-    let dirty = at_every_await(
-        2,
-        || day(&db, "acme", "b"),
-        || async {
-            let asked = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-            let Ok(mut tx) = db.begin(&scope("globex")).await else { return Ok(false) };
-            let rows: Vec<String> =
-                sqlx::query_scalar("SELECT org_id FROM pipelines").fetch_all(&mut tx).await?;
-            // A transaction that was left open began before it was asked for.
-            let begun: f64 = sqlx::query_scalar("SELECT extract(epoch FROM now())::float8")
-                .fetch_one(&mut tx)
-                .await?;
-            let fresh = asked.is_ok_and(|asked| begun >= asked.as_secs_f64());
-            Ok(fresh && rows == ["globex"])
-        },
-    )
-    .await?;
-    assert_eq!(dirty, 0);
+    for mode in [ContextMode::Plain, ContextMode::Sealed, ContextMode::Register] {
+        let bed = Bed::of(mode, 2).await?;
+        bed.pipeline("acme", "a").await?;
+        bed.pipeline("globex", "a").await?;
+        let db = one_connection(&bed).await?;
+        // The other organization is the next borrower, through the same one connection.
+        let dirty = at_every_await(
+            2,
+            || day(&db, "acme", "b"),
+            || async {
+                let asked = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                let Ok(mut tx) = db.begin(&scope("globex")).await else { return Ok(false) };
+                let rows: Vec<String> =
+                    sqlx::query_scalar("SELECT org_id FROM pipelines").fetch_all(&mut tx).await?;
+                // A transaction that was left open began before it was asked for.
+                let begun: f64 = sqlx::query_scalar("SELECT extract(epoch FROM now())::float8")
+                    .fetch_one(&mut tx)
+                    .await?;
+                let fresh = asked.is_ok_and(|asked| begun >= asked.as_secs_f64());
+                Ok(fresh && rows == ["globex"])
+            },
+        )
+        .await?;
+        assert_eq!(dirty, 0, "{mode:?}");
+    }
     Ok(())
 }
 

@@ -101,6 +101,38 @@ async fn a_session_is_bound_between_transactions_only_and_by_no_expression() -> 
     Ok(())
 }
 
+/// Injected SQL with a valid seal, after it has ended the transaction: whatever it made of the session is
+/// not what the next borrower gets.
+#[tokio::test]
+async fn a_session_that_was_turned_by_its_borrower_is_bound_anew() -> TestResult {
+    for (mode, hostile) in [
+        (ContextMode::Sealed, ["COMMIT; SET app.current_seal = '{}'", "RESET app.current_seal"]),
+        (ContextMode::Register, ["COMMIT; CALL cupel.bind('{}')", "COMMIT; CALL cupel.unbind()"]),
+    ] {
+        let bed = two_orgs(mode).await?;
+        let builder = TenantDb::builder(&bed.app_url).seal_key(seal_key("k1"));
+        let db = builder.max_connections(1).connect().await?;
+        let mut first = None;
+        for hostile in hostile {
+            let mut tx = db.begin(&scope("acme")).await?;
+            let pid = backend(&mut tx).await?;
+            assert_eq!(*first.get_or_insert(pid), pid, "{mode:?}: one session serves all");
+            let hostile = hostile.replace("{}", &sealed("k1", Body("globex", pid, 10)));
+            tx.execute(AssertSqlSafe(hostile.clone())).await?;
+            // Where it has ended the transaction itself, there is nothing to store.
+            let _ = tx.commit().await;
+            for _ in 0..2 {
+                let mut tx = db.begin(&scope("acme")).await?;
+                let seen: Vec<String> =
+                    sqlx::query_scalar("SELECT name FROM pipelines").fetch_all(&mut tx).await?;
+                assert_eq!(seen, ["acme"], "{mode:?}: {hostile}");
+                tx.commit().await?;
+            }
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_statements_of_other_sessions_are_hidden_where_seals_stand_in_them() -> TestResult {
     for mode in SEALED {
@@ -210,6 +242,10 @@ async fn keys_are_rotated_with_two_of_them_live() -> TestResult {
         assert!(reads(&bed.db).await? && reads(&new).await?);
         let changes = migrate(&["k2"]).run().await?;
         assert_eq!(changes.iter().collect::<Vec<_>>(), ["forgot seal key k1"]);
+        if mode == ContextMode::Register {
+            // Sessions that were bound with the old key count for as long as a seal.
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
         assert!(!reads(&bed.db).await? && reads(&new).await?);
     }
     Ok(())

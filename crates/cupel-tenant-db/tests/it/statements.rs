@@ -63,8 +63,13 @@ async fn a_transaction_does_not_inherit_whom_its_session_was_bound_to() -> TestR
         let bed = three_orgs(mode, 1).await?;
         assert_eq!(names(&bed.db, "acme").await?, ["acme"]);
         // Also where its own context is taken away, or the transaction is ended under it.
-        for hostile in ["RESET app.current_org_id", "RESET app.current_seal", "COMMIT", "RESET ALL"]
-        {
+        for hostile in [
+            "RESET app.current_org_id",
+            "RESET app.current_seal",
+            "COMMIT",
+            "ROLLBACK",
+            "RESET ALL",
+        ] {
             let mut tx = bed.db.begin(&scope("globex")).await?;
             tx.execute(hostile).await?;
             let seen: Vec<String> = sqlx::query_scalar(NAMES).fetch_all(&mut tx).await?;
