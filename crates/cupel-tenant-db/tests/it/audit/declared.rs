@@ -159,7 +159,7 @@ async fn audit_by_the_application_s_own_role_sees_what_the_superuser_s_does() ->
     )
     .await?;
     let by_root = stage.audit(&[]).await?;
-    let by_app = Audit::new(&crate::bed::as_role(&stage.root_url, &stage.app)?).run().await?;
+    let by_app = Audit::new(&as_role(&stage.root_url, &stage.app)?).run().await?;
     assert_eq!(list(&by_app.findings), list(&by_root.findings));
     assert!(by_app.worst() == Some(Severity::Critical) && by_app.findings.len() > 5);
     assert!(by_app.findings.windows(2).all(|two| two[0].severity >= two[1].severity));
