@@ -14,6 +14,8 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::process::Command;
 
+use crate::pgbench::{self, Protocol};
+
 /// How many want something at the same time.
 pub(crate) const CLIENTS: u64 = 32;
 /// How many connections each side may hold.
@@ -61,7 +63,7 @@ pub(crate) enum Side {
     Pgbench {
         program: PathBuf,
         url: String,
-        prepared: bool,
+        protocol: Protocol,
     },
 }
 
@@ -114,8 +116,8 @@ impl Side {
                 load(CLIENTS, time, move |picks| by_hand(pool.clone(), work, picks)).await?
             }
             Self::Processes(children) => return ask(children, work, seconds).await,
-            Self::Pgbench { program, url, prepared } => {
-                return crate::pgbench::round(program, url, *prepared, work, seconds).await;
+            Self::Pgbench { program, url, protocol } => {
+                return pgbench::round(program, url, *protocol, work, seconds).await;
             }
         };
         #[expect(clippy::cast_precision_loss, reason = "a count of transactions")]

@@ -10,18 +10,30 @@ use tokio::process::Command;
 
 use crate::contenders::{CONNECTIONS, ORGS, Round, Work};
 
+/// How the statements reach the server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// In three messages, as we send them, but planned each time.
+    Simple,
+    /// In four messages, each prepared once.
+    Prepared,
+    /// Prepared, and all sent before the first answer is waited for: one round trip.
+    Pipelined,
+}
+
 /// Runs pgbench for so many seconds, on as many connections as the pools of the others have.
 pub(crate) async fn round(
     program: &Path,
     url: &str,
-    prepared: bool,
+    protocol: Protocol,
     work: Work,
     seconds: u64,
 ) -> Result<Round, BoxError> {
     let threads = std::thread::available_parallelism()?.to_string();
+    let name = if protocol == Protocol::Simple { "simple" } else { "prepared" };
     let mut child = Command::new(program)
         .args(["--no-vacuum", "--file=-", "--client", &CONNECTIONS.to_string(), "--jobs", &threads])
-        .args(["--protocol", if prepared { "prepared" } else { "simple" }])
+        .args(["--protocol", name])
         .args(["--time", &seconds.to_string(), url])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -29,7 +41,7 @@ pub(crate) async fn round(
         .kill_on_drop(true)
         .spawn()?;
     let mut input = child.stdin.take().ok_or("no standard input")?;
-    input.write_all(script(prepared, work).as_bytes()).await?;
+    input.write_all(script(protocol, work).as_bytes()).await?;
     drop(input);
     let output = child.wait_with_output().await?;
     if !output.status.success() {
@@ -47,24 +59,26 @@ pub(crate) async fn round(
     })
 }
 
-/// As we send them, three messages, planned each time; or four that are prepared once, which `SET LOCAL`
-/// can be for one organization only.
-fn script(prepared: bool, work: Work) -> String {
+/// `SET LOCAL` takes no parameter, so that what is prepared is for one organization only.
+fn script(protocol: Protocol, work: Work) -> String {
     let statement = match work {
         Work::TransactionWrite => "UPDATE pipelines SET runs = runs + 1 WHERE id = :id",
         Work::TransactionRead | Work::SingleRead => "SELECT name FROM pipelines WHERE id = :id",
     };
-    let (separator, org) = if prepared {
-        (";", org_id(7))
-    } else {
-        (r"\;", org_id(0).trim_end_matches("100").to_owned() + ":org")
+    let (separator, org) = match protocol {
+        Protocol::Simple => (r"\;", org_id(0).trim_end_matches("100").to_owned() + ":org"),
+        Protocol::Prepared | Protocol::Pipelined => (";", org_id(7)),
+    };
+    let (start, end) = match protocol {
+        Protocol::Pipelined => ("\\startpipeline\n", "\\endpipeline\n"),
+        Protocol::Simple | Protocol::Prepared => ("", ""),
     };
     format!(
         "\\set org random(100, {})\n\\set id random(1, {ROWS})
-BEGIN {separator}
+{start}BEGIN {separator}
 SET LOCAL app.current_org_id = '{org}';
 {statement};
-COMMIT;\n",
+COMMIT;\n{end}",
         99 + ORGS
     )
 }

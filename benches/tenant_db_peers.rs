@@ -21,6 +21,7 @@ use cupel_benches::{BoxError, same_table};
 use cupel_tenant_db::ContextMode;
 
 use crate::contenders::{CLIENTS, CONNECTIONS, ORGS, Side, Work};
+use crate::pgbench::Protocol;
 
 /// At least so many times the throughput of a peer.
 const GOAL: Goal = Goal::AtLeast(2.00);
@@ -154,9 +155,13 @@ async fn contenders(args: &Args, server: &Server) -> Result<Vec<Contender>, BoxE
     }
     let by_hand = Side::by_hand(&document).await?;
     contenders.push(Contender::new("sqlx by hand", Some(Goal::None), by_hand));
-    for (name, prepared) in [("pgbench, planned each time", false), ("pgbench, prepared", true)] {
+    for (name, protocol) in [
+        ("pgbench, planned each time", Protocol::Simple),
+        ("pgbench, prepared", Protocol::Prepared),
+        ("pgbench, prepared and pipelined", Protocol::Pipelined),
+    ] {
         let side =
-            Side::Pgbench { program: server.program("pgbench"), url: plain.clone(), prepared };
+            Side::Pgbench { program: server.program("pgbench"), url: plain.clone(), protocol };
         contenders.push(Contender::new(name, Some(Goal::None), side));
     }
     Ok(contenders)

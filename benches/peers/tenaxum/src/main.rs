@@ -103,11 +103,13 @@ async fn once(pool: &PgPool, way: Way, work: Work, chance: &mut Chance) -> Resul
         })
         .await
         .map(Some)?,
-        (Way::Hooks, _) => pool::scope_tenant(tenant, async {
-            let tx = pool.begin().await?;
-            inside(tx, work, id).await
-        })
-        .await?,
+        (Way::Hooks, _) => {
+            pool::scope_tenant(tenant, async {
+                let tx = pool.begin().await?;
+                inside(tx, work, id).await
+            })
+            .await?
+        }
         (Way::Begin, _) => inside(pool.begin_tenant(&tenant).await?, work, id).await?,
     };
     match name {
