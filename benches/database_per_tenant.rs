@@ -59,7 +59,7 @@ async fn main() -> Result<(), BoxError> {
     if let Some([design, url, tenants]) = args.client.as_deref() {
         return client(design, url, tenants.parse()?).await;
     }
-    let (tenants, rounds, time) = if args.short { (10, 1, 1) } else { (200, 5, 5) };
+    let (tenants, rounds, warm_up, time) = if args.short { (10, 1, 1, 1) } else { (200, 5, 6, 5) };
     let load_average = load_average();
     let server = Server::with_connections(MAX_CONNECTIONS).await?;
     let mut designs = Vec::new();
@@ -71,7 +71,7 @@ async fn main() -> Result<(), BoxError> {
     let mut figures = vec![Vec::new(); designs.len()];
     for round in 1..=rounds {
         for (design, figures) in designs.iter().zip(&mut figures) {
-            figures.push(take(&server, design, tenants, time, round).await?);
+            figures.push(take(&server, design, tenants, (warm_up, time), round).await?);
         }
         eprintln!("round {round} of {rounds}");
     }
@@ -103,14 +103,14 @@ async fn take(
     server: &Server,
     design: &Design,
     tenants: u64,
-    time: u64,
+    (warm_up, time): (u64, u64),
     round: usize,
 ) -> Result<[f64; MEASURES.len()], BoxError> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--client").args(design.arguments()).arg(tenants.to_string());
     let mut child = Child::start(command).await?;
-    // Long enough that a tenant is not asked for the first time while it is measured.
-    child.ask("2").await?;
+    // Long enough that no connection is opened while it is measured: every pool is full by then.
+    child.ask(&warm_up.to_string()).await?;
     let load = child.ask(&time.to_string()).await?;
     let (connections, backends) = server.backends().await?;
     let rss = processes::memory(child.id().ok_or("the client has ended")?)?;
