@@ -135,6 +135,33 @@ fn line(
     format!("{name} | {command} | {permissive} | {roles:?} | {conditions:?}")
 }
 
+/// What the migration wrote down as it made the policies, and the same of those that are there now.
+pub(super) fn recorded(facts: &Facts) -> (Lines, Lines) {
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (mut made, mut now) = (HashMap::new(), HashMap::new());
+    for table in facts.relations() {
+        let name = (table.schema.clone(), table.name.clone());
+        let Some(text) = facts.declaration.recorded.get(&name) else { continue };
+        let policies = facts.policies.get(&table.oid).into_iter().flatten();
+        let ours = policies.filter(|it| it.name.starts_with("cupel_"));
+        let written = ours.map(as_recorded).collect::<Vec<_>>().join("\n");
+        made.insert(table.oid, lines(text));
+        now.insert(table.oid, lines(&written));
+    }
+    (made, now)
+}
+
+/// As the function cupel.policies_of writes it, which somebody could have replaced.
+fn as_recorded(policy: &Policy) -> String {
+    let kind = if policy.permissive { "t" } else { "f" };
+    let mut text = format!("{} | {} | {kind} | {}", policy.name, policy.command, policy.role_names);
+    for condition in [&policy.using, &policy.check].into_iter().flatten() {
+        text += " | ";
+        text += condition;
+    }
+    text
+}
+
 /// The policies of ours that the tables have.
 pub(super) fn present(facts: &Facts) -> Lines {
     let written = |it: &Policy| {

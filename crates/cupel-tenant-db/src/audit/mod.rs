@@ -12,7 +12,6 @@ use cupel_tenant::Finding;
 use facts::Facts;
 pub use report::{AuditReport, PolicyCheck};
 pub use request::Audit;
-use rules::declared::Lines;
 use sqlx::{Executor, PgConnection, Row};
 
 use crate::context::POOLED_ROLLBACK;
@@ -74,36 +73,33 @@ async fn in_snapshot(
     closing: &'static str,
 ) -> Result<Option<AuditReport>, sqlx::Error> {
     const OPENING: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
-        SET LOCAL search_path = pg_catalog; SET LOCAL quote_all_identifiers = off";
+        SET LOCAL search_path = pg_catalog; SET LOCAL quote_all_identifiers = off;
+        SET LOCAL jit = off; SET LOCAL work_mem = '32MB'";
     sqlx::raw_sql(OPENING).execute(&mut *conn).await?;
     let read = read(conn, question).await;
     sqlx::raw_sql(closing).execute(&mut *conn).await?;
-    let Some((facts, mut places, recorded)) = read? else { return Ok(None) };
+    let Some((facts, mut places)) = read? else { return Ok(None) };
     let mut policies = None;
-    if let Some((made, now)) = recorded {
-        let (changed, by) = match expected::made(conn, &facts).await? {
-            Some(made) => {
-                let present = expected::present(&facts);
-                (rules::declared::changed(&facts, &made, &present), PolicyCheck::Made)
+    if facts.declaration.is_ours {
+        let (made, now, by) = match expected::made(conn, &facts).await? {
+            Some(made) => (made, expected::present(&facts), PolicyCheck::Made),
+            None => {
+                let (made, now) = expected::recorded(&facts);
+                (made, now, PolicyCheck::Recorded)
             }
-            None => (rules::declared::changed(&facts, &made, &now), PolicyCheck::Recorded),
         };
-        places.extend(changed);
+        places.extend(rules::declared::changed(&facts, &made, &now));
         policies = Some(by);
     }
     Ok(Some(AuditReport::of(&facts, places, policies)))
 }
 
-/// What was read: the facts, what breaks rules, and of a database of ours what its migration recorded.
-type Read = (Facts, Vec<rules::Place>, Option<(Lines, Lines)>);
-
-async fn read(conn: &mut PgConnection, question: &Question) -> Result<Option<Read>, sqlx::Error> {
+async fn read(
+    conn: &mut PgConnection,
+    question: &Question,
+) -> Result<Option<(Facts, Vec<rules::Place>)>, sqlx::Error> {
     let Some(facts) = Facts::read(conn, question).await? else { return Ok(None) };
     let mut places = rules::from_facts(&facts, question);
     places.extend(rules::from_sql(conn, &facts, question).await?);
-    let recorded = match facts.declaration.is_ours {
-        true => Some(rules::declared::recorded(conn).await?),
-        false => None,
-    };
-    Ok(Some((facts, places, recorded)))
+    Ok(Some((facts, places)))
 }

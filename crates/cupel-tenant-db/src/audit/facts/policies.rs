@@ -14,6 +14,8 @@ pub(crate) struct Policy {
     pub(crate) permissive: bool,
     /// Whom it binds; 0 is everybody.
     pub(crate) roles: Vec<Oid>,
+    /// The same, as the migration writes them down.
+    pub(crate) role_names: String,
     pub(crate) using: Option<String>,
     pub(crate) check: Option<String>,
     pub(crate) using_class: Class,
@@ -31,6 +33,7 @@ struct Row {
     command: String,
     permissive: bool,
     roles: Vec<Oid>,
+    role_names: String,
     using: Option<String>,
     check: Option<String>,
     functions: Vec<Oid>,
@@ -44,6 +47,7 @@ pub(super) async fn read(
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT p.polrelid::int8 AS relation, p.polname::text AS name, p.polcmd::text AS command,
            p.polpermissive AS permissive, p.polroles::int8[] AS roles,
+           ARRAY(SELECT r::regrole::text FROM unnest(p.polroles) r ORDER BY 1)::text AS role_names,
            pg_get_expr(p.polqual, p.polrelid) AS using,
            pg_get_expr(p.polwithcheck, p.polrelid) AS check,
            coalesce(d.functions, '{}') AS functions, coalesce(d.reads, '{}') AS reads
@@ -69,6 +73,7 @@ pub(super) async fn read(
             command: row.command.chars().next().unwrap_or('*'),
             permissive: row.permissive,
             roles: row.roles,
+            role_names: row.role_names,
             using: row.using,
             check: row.check,
             using_class: Class::Unknown,

@@ -82,6 +82,8 @@ pub(crate) struct Declaration {
     pub(crate) tables: HashMap<(String, String), String>,
     /// What a migration remembers of each table: its kind, and the columns of organization and workspace.
     pub(crate) migrated: HashMap<(String, String), (String, String, String)>,
+    /// By schema and name, the policies that the migration made, as the server wrote them out then.
+    pub(crate) recorded: HashMap<(String, String), String>,
     /// Tables that are the same for everybody.
     pub(crate) shared: HashSet<(String, String)>,
 }
@@ -139,8 +141,8 @@ pub(super) async fn declaration(
         declaration.can_be_made = can_be_made;
     }
     // By way of JSON: a database of an earlier version does not name the columns.
-    let tables: Vec<(String, String, String, String, String)> = sqlx::query_as(
-        "SELECT t.schema_name::text, t.table_name::text, t.kind,
+    let tables: Vec<(String, String, String, String, String, String)> = sqlx::query_as(
+        "SELECT t.schema_name::text, t.table_name::text, t.kind, t.policies,
            coalesce(to_jsonb(t) ->> 'org_column', $1), coalesce(to_jsonb(t) ->> 'workspace_column', $2)
          FROM cupel.tenant_tables t",
     )
@@ -148,8 +150,9 @@ pub(super) async fn declaration(
     .bind(crate::WORKSPACE_COLUMN)
     .fetch_all(conn)
     .await?;
-    for (schema, table, kind, org, workspace) in tables {
+    for (schema, table, kind, policies, org, workspace) in tables {
         let name = (schema, table);
+        declaration.recorded.insert(name.clone(), policies);
         if kind == "global" {
             declaration.shared.insert(name.clone());
         } else {

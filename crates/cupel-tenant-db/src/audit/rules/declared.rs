@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use cupel_tenant::Severity;
-use sqlx::PgConnection;
 
 use super::{Asked, Place, Rule, words};
 use crate::TableKind;
@@ -77,30 +76,6 @@ pub(super) fn drifted(facts: &Facts, question: &Question) -> Vec<Place> {
 
 /// The policies that each declared table should have, one line for each; by table.
 pub(in crate::audit) type Lines = HashMap<Oid, Vec<String>>;
-
-/// What the migration wrote down as it made the policies, and what they are now.
-pub(in crate::audit) async fn recorded(
-    conn: &mut PgConnection,
-) -> Result<(Lines, Lines), sqlx::Error> {
-    // As cupel.policies_of does, which somebody could have replaced.
-    let rows: Vec<(Oid, String, String)> = sqlx::query_as(
-        "SELECT c.oid::int8, t.policies, coalesce(p.now, '')
-         FROM cupel.tenant_tables t JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
-         JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.table_name
-         LEFT JOIN (SELECT p.polrelid, string_agg(concat_ws(' | ', p.polname, p.polcmd, p.polpermissive,
-             ARRAY(SELECT r::regrole::text FROM unnest(p.polroles) r ORDER BY 1),
-             pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)),
-             E'\\n' ORDER BY p.polname) AS now
-           FROM pg_catalog.pg_policy p WHERE p.polname LIKE 'cupel\\_%' GROUP BY 1) p ON p.polrelid = c.oid
-         WHERE t.policies IS DISTINCT FROM coalesce(p.now, '')",
-    )
-    .fetch_all(conn)
-    .await?;
-    let lines = |text: &str| text.lines().map(str::to_owned).collect();
-    let made = rows.iter().map(|it| (it.0, lines(&it.1))).collect();
-    let now = rows.iter().map(|it| (it.0, lines(&it.2))).collect();
-    Ok((made, now))
-}
 
 /// The tables whose policies are not those that were made.
 pub(in crate::audit) fn changed(facts: &Facts, made: &Lines, now: &Lines) -> Vec<Place> {
