@@ -123,7 +123,7 @@ pub fn meaning(severity: Severity) -> &'static str {
 }
 
 /// Renders the same for a program:
-/// `{"server", "findings": [{"rule", "severity", "object", "title", "allows", "fix", "fingerprint"}]}`.
+/// `{"server", "tables", "policies", "findings": [{"rule", "severity", "object", "title", "allows", "fix", "fingerprint"}]}`.
 pub fn audit_json(audited: &Audited) -> Value {
     let findings: Vec<Value> = audited
         .report
