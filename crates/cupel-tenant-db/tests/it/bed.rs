@@ -51,7 +51,15 @@ impl Bed {
         mode: ContextMode,
         max_connections: u32,
     ) -> Result<Self, Box<dyn Error>> {
-        let owner_url = empty().await?;
+        Self::at(empty().await?, mode, max_connections).await
+    }
+
+    /// The same in a database that is there, and empty.
+    pub(crate) async fn at(
+        owner_url: String,
+        mode: ContextMode,
+        max_connections: u32,
+    ) -> Result<Self, Box<dyn Error>> {
         let app_url = as_role(&owner_url, "cupel_app")?;
         let admin_url = as_role(&owner_url, "cupel_admin")?;
         sql(&owner_url, SCHEMA).await?;

@@ -3,13 +3,36 @@
 mod admin;
 mod code;
 mod declared;
-mod peer;
-mod peer_rules;
+pub(crate) mod peer_rules;
 mod policies;
 mod powers;
 mod random;
 mod schemas;
-mod stage;
+pub(crate) mod stage;
 mod tables;
 mod uses;
 mod versions;
+
+use stage::Case;
+
+/// Every case of every family.
+pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
+    [
+        admin::PATHS,
+        code::FUNCTIONS,
+        code::TRIGGERS,
+        code::VIEWS,
+        policies::POLICIES,
+        powers::RIGHTS,
+        powers::ROLES,
+        powers::SETTINGS,
+        tables::KEYS,
+        tables::TABLES,
+        uses::USES,
+        versions::SINCE_16,
+        versions::SINCE_17,
+        versions::SINCE_18,
+    ]
+    .into_iter()
+    .flatten()
+}

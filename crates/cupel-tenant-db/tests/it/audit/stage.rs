@@ -7,32 +7,32 @@ use uuid::Uuid;
 
 use crate::bed::{as_role, empty};
 
-pub(super) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// A rule, a schema that breaks it, one that nearly does, and an attack that shows the difference.
 #[derive(Clone, Copy)]
-pub(super) struct Case {
-    pub(super) rule: &'static str,
-    pub(super) object: &'static str,
-    pub(super) severity: Severity,
-    pub(super) broken: &'static str,
-    pub(super) near: &'static str,
-    pub(super) attack: &'static [(Who, &'static str)],
-    pub(super) shows: Shows,
+pub(crate) struct Case {
+    pub(crate) rule: &'static str,
+    pub(crate) object: &'static str,
+    pub(crate) severity: Severity,
+    pub(crate) broken: &'static str,
+    pub(crate) near: &'static str,
+    pub(crate) attack: &'static [(Who, &'static str)],
+    pub(crate) shows: Shows,
     /// What `{bait}` stands for in the attack.
-    pub(super) bait: &'static str,
+    pub(crate) bait: &'static str,
     /// Tables that are declared as shared.
-    pub(super) shared: &'static [&'static str],
+    pub(crate) shared: &'static [&'static str],
     /// The first version of the server that has what the case is about: those before refuse its schema.
-    pub(super) from: i32,
+    pub(crate) from: i32,
     /// The first version of the server in which the attack no longer works.
-    pub(super) until: i32,
+    pub(crate) until: i32,
     /// Whether the fixes of the report put it right.
-    pub(super) fixed: bool,
+    pub(crate) fixed: bool,
 }
 
 /// What is common to most.
-pub(super) const CASE: Case = Case {
+pub(crate) const CASE: Case = Case {
     rule: "",
     object: "public.items",
     severity: Severity::Critical,
@@ -49,7 +49,7 @@ pub(super) const CASE: Case = Case {
 
 /// Who runs a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Who {
+pub(crate) enum Who {
     /// The application for organization `a`, the attacker.
     A,
     /// Administration, if the case made its role.
@@ -64,7 +64,7 @@ pub(super) enum Who {
 
 /// How an attack shows that it worked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shows {
+pub(crate) enum Shows {
     /// The last step gave the other organization's text.
     Theirs,
     /// The last step, by the superuser, gave true.
@@ -90,7 +90,7 @@ const ADMIN: &str =
     "CREATE ROLE {adm} LOGIN BYPASSRLS PASSWORD '{adm}'; GRANT SELECT ON items TO {adm};
 DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO {adm}', current_database()); END $$;";
 
-pub(super) const ISOLATES: &str =
+pub(crate) const ISOLATES: &str =
     "org_id = (SELECT nullif(current_setting('app.current_org_id', true), ''))";
 
 fn isolate(table: &str) -> String {
@@ -104,14 +104,14 @@ fn isolate(table: &str) -> String {
 }
 
 /// A database with the base schema, and roles that no other has.
-pub(super) struct Stage {
-    pub(super) root_url: String,
-    pub(super) app: String,
+pub(crate) struct Stage {
+    pub(crate) root_url: String,
+    pub(crate) app: String,
     suffix: String,
 }
 
 impl Stage {
-    pub(super) async fn start() -> Outcome<Self> {
+    pub(crate) async fn start() -> Outcome<Self> {
         let suffix = Uuid::new_v4().simple().to_string().chars().take(12).collect::<String>();
         let app = format!("app_{suffix}");
         let stage = Self { root_url: empty().await?, app, suffix };
@@ -120,7 +120,7 @@ impl Stage {
     }
 
     /// Fills in the roles, and what isolates a table.
-    pub(super) fn text(&self, sql: &str) -> String {
+    pub(crate) fn text(&self, sql: &str) -> String {
         let mut text = sql.to_owned();
         while let Some((before, rest)) = text.split_once("{isolate ") {
             let (table, after) = rest.split_once('}').unwrap_or((rest, ""));
@@ -134,7 +134,7 @@ impl Stage {
             .replace("{adm}", &format!("adm_{}", self.suffix))
     }
 
-    pub(super) async fn root(&self, sql: &str) -> Outcome<()> {
+    pub(crate) async fn root(&self, sql: &str) -> Outcome<()> {
         let mut conn = PgConnection::connect(&self.root_url).await?;
         sqlx::raw_sql(AssertSqlSafe(self.text(sql))).execute(&mut conn).await?;
         conn.close().await?;
@@ -142,7 +142,7 @@ impl Stage {
     }
 
     /// The version of the server, as 150018: the one that `CUPEL_POSTGRES_VERSION` asks for.
-    pub(super) async fn version(&self) -> Outcome<i32> {
+    pub(crate) async fn version(&self) -> Outcome<i32> {
         let mut conn = self.connect(Who::Root).await?;
         let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int4")
             .fetch_one(&mut conn)
@@ -155,13 +155,13 @@ impl Stage {
         }
     }
 
-    pub(super) async fn audit(&self, shared: &[&str]) -> Outcome<AuditReport> {
+    pub(crate) async fn audit(&self, shared: &[&str]) -> Outcome<AuditReport> {
         let audit = Audit::new(&self.root_url).app_role(&self.app).admin_role(&self.text("{adm}"));
         Ok(audit.shared(shared.iter().copied()).run().await?)
     }
 
     /// Connects as somebody, in a session that begins as theirs.
-    pub(super) async fn connect(&self, who: Who) -> Outcome<PgConnection> {
+    pub(crate) async fn connect(&self, who: Who) -> Outcome<PgConnection> {
         let url = match who {
             Who::Admin => as_role(&self.root_url, &self.text("{adm}"))?,
             Who::Root => self.root_url.clone(),
@@ -198,7 +198,7 @@ impl Stage {
 }
 
 /// Runs statements, and returns what came of them: the rows as text, how many were written, or the error.
-pub(super) async fn run(conn: &mut PgConnection, sql: &str) -> Outcome<String> {
+pub(crate) async fn run(conn: &mut PgConnection, sql: &str) -> Outcome<String> {
     use futures::TryStreamExt;
     let mut text = String::new();
     let mut stream = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(conn);
@@ -224,7 +224,7 @@ fn found<'a>(report: &'a AuditReport, case: &Case) -> Option<&'a Finding> {
 }
 
 /// Plays every case, and fails with all that went wrong.
-pub(super) async fn play(cases: &[Case]) -> Outcome<()> {
+pub(crate) async fn play(cases: &[Case]) -> Outcome<()> {
     let mut wrong = Vec::new();
     for case in cases {
         let name = format!("{} {}", case.rule, case.broken.lines().next().unwrap_or_default());
