@@ -71,6 +71,8 @@ impl From<&TenantScope> for Bound {
 #[derive(Debug)]
 pub(crate) struct Session {
     live: Option<Live>,
+    /// Whether it is one of those that the pool counts: from before it is connected, until it is given back.
+    counted: bool,
     idle: Duration,
     pool: Arc<Inner>,
     _permit: OwnedSemaphorePermit,
@@ -130,14 +132,13 @@ impl Pool {
             return Err(Error::PoolExhausted { max: self.0.max });
         };
         let (pool, idle) = (Arc::clone(&self.0), Duration::ZERO);
-        let mut session = Session { live: None, idle, pool, _permit: permit };
-        if let Some(idle) = self.0.take_idle(bound) {
+        let idle_one = self.0.take_idle(bound);
+        let mut session = Session { live: None, counted: true, idle, pool, _permit: permit };
+        if let Some(idle) = idle_one {
             session.idle = idle.since.elapsed();
             session.live = Some(idle.live);
         } else {
-            let live = self.0.connect().await?;
-            self.0.live.fetch_add(1, Ordering::Relaxed);
-            session.live = Some(live);
+            session.live = Some(self.0.connect().await?);
         }
         Ok(session)
     }
@@ -171,7 +172,8 @@ impl Inner {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the idle connection that fits best, or none where a new one fits better.
+    /// Takes the idle connection that fits best, or none where a new one fits better. The new one is counted
+    /// already, so that nobody else takes its place.
     fn take_idle(&self, bound: Option<&Bound>) -> Option<Idle> {
         let mut idle = self.idle();
         let before = idle.len();
@@ -189,6 +191,9 @@ impl Inner {
         let full = live >= usize::try_from(self.max).unwrap_or(usize::MAX);
         // The one that waited longest is the one whose organization is the least likely to come back.
         let at = at.or_else(|| (full && !idle.is_empty()).then_some(0));
+        if at.is_none() {
+            self.live.fetch_add(1, Ordering::Relaxed);
+        }
         at.map(|at| idle.remove(at))
     }
 
@@ -248,9 +253,9 @@ impl Session {
     pub(crate) fn give_back(mut self) {
         if let Some(live) = self.live.take() {
             if self.pool.permits.is_closed() {
-                self.pool.live.fetch_sub(1, Ordering::Relaxed);
                 return;
             }
+            self.counted = false;
             self.pool.idle().push(Idle { live, since: Instant::now() });
         }
     }
@@ -264,7 +269,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.live.take().is_some() {
+        drop(self.live.take());
+        if self.counted {
             self.pool.live.fetch_sub(1, Ordering::Relaxed);
         }
     }

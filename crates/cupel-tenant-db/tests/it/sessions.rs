@@ -1,5 +1,6 @@
 //! What SQL leaves in a session does not reach the next borrower of its connection.
 
+use cupel_tenant_db::ContextMode;
 use futures::TryStreamExt;
 use sqlx::Executor;
 
@@ -56,5 +57,37 @@ async fn temporary_tables_are_refused() -> TestResult {
     let bed = Bed::with(1).await?;
     let mut tx = bed.db.begin(&scope("acme")).await?;
     assert!(tx.execute("CREATE TEMPORARY TABLE pipelines (id text)").await.is_err());
+    Ok(())
+}
+
+/// Sessions stay bound to whom they served, so that another organization would rather have a new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_never_holds_more_sessions_than_it_may() -> TestResult {
+    let bed = Bed::of(ContextMode::Register, 4).await?;
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..32 {
+        let db = bed.db.clone();
+        tasks.spawn(async move {
+            for n in 0..40 {
+                let tx = db.begin(&scope(&format!("org-{}", task * 40 + n))).await?;
+                tx.rollback().await?;
+            }
+            Ok::<_, cupel_tenant_db::Error>(())
+        });
+    }
+    let mut most = 0;
+    while !tasks.is_empty() {
+        let held = bed
+            .number(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                 AND usename = 'cupel_app'",
+            )
+            .await?;
+        most = most.max(held);
+        while let Some(done) = tasks.try_join_next() {
+            done??;
+        }
+    }
+    assert!((2..=4).contains(&most), "{most}");
     Ok(())
 }
