@@ -19,7 +19,8 @@ use crate::{ColumnType, ContextMode, Error, SealKey, Table, apply, fit};
 ///
 /// The owner should be a superuser: only one can make a role that is exempt from row-level security
 /// (for the admin path) and revoke `set_config`, without which one injected expression can switch
-/// organizations inside a SELECT.
+/// organizations inside a SELECT. The sealed context needs none: an owner with CREATEROLE makes the role
+/// `cupel_guard`. Where somebody else has made it, from PostgreSQL 16 on the owner needs it WITH ADMIN OPTION.
 ///
 /// # Examples
 ///
