@@ -28,7 +28,7 @@ pub enum Act {
 ///
 /// # Errors
 ///
-/// As [`migrate::run`](crate::migrate::run); [`Error::Layer`] names what the data breaks, or the table that was
+/// As [`migrate::run`]; [`Error::Layer`] names what the data breaks, or the table that was
 /// violated.
 pub async fn run(
     config: &Config,
