@@ -160,7 +160,8 @@ impl Migration {
         Self { tables: tables.into_iter().collect(), ..self }
     }
 
-    /// Renders the migration without a database, and without passwords.
+    /// Renders the migration without a database, and without passwords. What only a look at the tables tells,
+    /// the columns, keys and indexes that they lack, is not in it.
     ///
     /// # Errors
     ///
