@@ -2,7 +2,9 @@
 //!
 //! Baseline: sqlx's own pool with a hand-written `WHERE org_id = $1`, as a role that row-level security
 //! does not bind. Both sides run in turns on the same server, each on a pool of its own, so that what the
-//! machine does meanwhile meets both. Run with `scripts/bench tenant-db`.
+//! machine does meanwhile meets both. Medians are compared; where more tasks than cores are at work, a median
+//! says as much of the scheduler as of the work, so the throughput stands beside it. Run with
+//! `scripts/bench tenant-db`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports to its reader")]
 
@@ -13,7 +15,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use cupel_benches::report::{Goal, Measure, Report};
+use cupel_benches::report::{Detail, Goal, Measure, Report, load_average};
 use cupel_tenant_db::ContextMode;
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
@@ -29,94 +31,44 @@ struct Args {
     /// A tenth of the work, to see that it runs.
     #[arg(long)]
     short: bool,
+    /// Only measures in whose name this stands, such as `sealed` or `single read`.
+    #[arg(long, default_value = "")]
+    only: String,
 }
 
 /// A goal is at most so many times the baseline.
 struct Question {
-    name: &'static str,
+    name: String,
     ours: Side,
     baseline: Side,
     goal: f64,
+    tasks: usize,
+    rounds: usize,
+    /// How often a task does it in a round.
+    of: usize,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let mut results = Vec::new();
-    for (mode, against_default, against_bare) in [
-        (ContextMode::Plain, 1.00, 1.05),
-        (ContextMode::Register, 1.05, 1.10),
-        (ContextMode::Sealed, 1.20, 1.25),
-    ] {
+    let (mut results, mut details) = (Vec::new(), Vec::new());
+    for mode in [ContextMode::Plain, ContextMode::Register, ContextMode::Sealed] {
         let server = Server::start(mode, args.short).await?;
-        let near =
-            Bench { server: &server, way: "", rounds: if args.short { 2 } else { 40 }, of: 250 };
-        let pooled = [
-            Question {
-                name: "transaction with one read, against sqlx's default pool",
-                ours: server.guarded(None).await?,
-                baseline: server.by_hand(None, true).await?,
-                goal: against_default,
-            },
-            Question {
-                name: "the same, against a pool that does not ping",
-                ours: server.guarded(None).await?,
-                baseline: server.by_hand(None, false).await?,
-                goal: against_bare,
-            },
-            Question {
-                name: "single read, against autocommit on sqlx's default pool",
-                ours: server.single(None).await?,
-                baseline: server.single_by_hand(None, true).await?,
-                goal: 1.50,
-            },
-        ];
-        for question in &pooled {
-            for tasks in [1, 8] {
-                results.push(near.ask(question, tasks).await?);
+        let mut questions = near(&server, args.short).await?;
+        questions.extend(far(&server, args.short).await?);
+        questions.push(scan(&server, args.short).await?);
+        for question in questions {
+            let name = format!("{}: {}", mode.as_str(), question.name);
+            if name.contains(&args.only) {
+                let (result, of_both) = ask(&name, &question).await?;
+                results.push(result);
+                details.extend(of_both);
             }
         }
-        let far_app = far_away(&server.app_url, Duration::from_micros(500)).await?;
-        let far_owner = far_away(&server.owner_url, Duration::from_micros(500)).await?;
-        let far = Bench {
-            server: &server,
-            way: ", 0.5 ms away",
-            rounds: if args.short { 1 } else { 8 },
-            of: 100,
-        };
-        for question in [
-            Question {
-                name: "transaction with one read, against sqlx's default pool",
-                ours: server.guarded(Some(&far_app)).await?,
-                baseline: server.by_hand(Some(&far_owner), true).await?,
-                goal: against_default,
-            },
-            Question {
-                name: "the same, against a pool that does not ping",
-                ours: server.guarded(Some(&far_app)).await?,
-                baseline: server.by_hand(Some(&far_owner), false).await?,
-                goal: against_bare,
-            },
-            Question {
-                name: "single read, against autocommit on sqlx's default pool",
-                ours: server.single(Some(&far_app)).await?,
-                baseline: server.single_by_hand(Some(&far_owner), true).await?,
-                goal: 1.50,
-            },
-        ] {
-            results.push(far.ask(&question, 1).await?);
-        }
-        let scan =
-            Bench { server: &server, way: "", rounds: if args.short { 1 } else { 20 }, of: 1 };
-        let question = Question {
-            name: "sequential scan of a table of 1M rows",
-            ours: server.scan(),
-            baseline: server.scan_by_hand().await?,
-            goal: 1.10,
-        };
-        results.push(scan.ask(&question, 1).await?);
     }
-    let report = Report::new(results);
+    let report = Report::new(results)
+        .under(format!("load average at the end: {}", load_average()))
+        .with_details(details);
     match args.format.as_str() {
         "json" => println!("{:#}", report.json()),
         _ => print!("{}", report.text()),
@@ -124,56 +76,153 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-struct Bench<'a> {
-    server: &'a Server,
-    way: &'static str,
-    rounds: usize,
-    /// How often a task does it in a round.
-    of: usize,
+/// The goals of a transaction, against sqlx's default pool and against one that does not ping.
+fn goals(mode: ContextMode) -> (f64, f64) {
+    match mode {
+        ContextMode::Sealed => (1.20, 1.25),
+        ContextMode::Register => (1.05, 1.10),
+        _ => (1.00, 1.05),
+    }
 }
 
-impl Bench<'_> {
-    /// Asks both sides in turns, and compares the medians.
-    async fn ask(&self, question: &Question, tasks: usize) -> Result<Measure, Box<dyn Error>> {
-        let mut ours = Histogram::<u64>::new(3)?;
-        let mut baseline = Histogram::<u64>::new(3)?;
-        for side in [&question.ours, &question.baseline] {
-            self.round(side, tasks).await?;
+/// What is asked at some distance of the server: the name of each measure, the two sides, the goal.
+async fn asked(
+    server: &Server,
+    app_url: Option<&str>,
+    owner_url: Option<&str>,
+) -> Result<[(&'static str, Side, Side, f64); 3], Box<dyn Error>> {
+    let (against_default, against_bare) = goals(server.mode);
+    Ok([
+        (
+            "transaction with one read, against sqlx's default pool",
+            server.guarded(app_url).await?,
+            server.by_hand(owner_url, true).await?,
+            against_default,
+        ),
+        (
+            "the same, against a pool that does not ping",
+            server.guarded(app_url).await?,
+            server.by_hand(owner_url, false).await?,
+            against_bare,
+        ),
+        (
+            "single read, against autocommit on sqlx's default pool",
+            server.single(app_url).await?,
+            server.single_by_hand(owner_url, true).await?,
+            1.50,
+        ),
+    ])
+}
+
+async fn near(server: &Server, short: bool) -> Result<Vec<Question>, Box<dyn Error>> {
+    let rounds = if short { 2 } else { 40 };
+    let mut questions = Vec::new();
+    for (name, ours, baseline, goal) in asked(server, None, None).await? {
+        for (tasks, in_words) in [(1, "one task"), (8, "eight tasks")] {
+            let (ours, baseline) = (ours.clone(), baseline.clone());
+            let name = format!("{name}, {in_words}");
+            questions.push(Question { name, ours, baseline, goal, tasks, rounds, of: 250 });
         }
-        for _ in 0..self.rounds {
-            ours.add(self.round(&question.ours, tasks).await?)?;
-            baseline.add(self.round(&question.baseline, tasks).await?)?;
-        }
-        let micros = |it: &Histogram<u64>| {
-            Duration::from_nanos(it.value_at_quantile(0.5)).as_secs_f64() * 1e6
-        };
-        let tasks = if tasks == 1 { "one task" } else { "eight tasks" };
-        let mode = self.server.mode.as_str();
-        let name = format!("{mode}: {}{}, {tasks}", question.name, self.way);
-        let (ours, baseline) = (micros(&ours), micros(&baseline));
-        eprintln!("{name}: {ours:.0} and {baseline:.0} µs");
-        Ok(Measure::new(name, ours, baseline, "µs", Goal::AtMost(question.goal)))
+    }
+    Ok(questions)
+}
+
+async fn far(server: &Server, short: bool) -> Result<Vec<Question>, Box<dyn Error>> {
+    let rounds = if short { 1 } else { 8 };
+    let app_url = far_away(&server.app_url, Duration::from_micros(500))?;
+    let owner_url = far_away(&server.owner_url, Duration::from_micros(500))?;
+    let asked = asked(server, Some(&app_url), Some(&owner_url)).await?;
+    let question = |(name, ours, baseline, goal)| {
+        let name = format!("{name}, 0.5 ms away");
+        Question { name, ours, baseline, goal, tasks: 1, rounds, of: 100 }
+    };
+    Ok(asked.into_iter().map(question).collect())
+}
+
+async fn scan(server: &Server, short: bool) -> Result<Question, Box<dyn Error>> {
+    Ok(Question {
+        name: "sequential scan of a table of 1M rows".to_owned(),
+        ours: server.scan(),
+        baseline: server.scan_by_hand().await?,
+        goal: 1.10,
+        tasks: 1,
+        rounds: if short { 1 } else { 20 },
+        of: 1,
+    })
+}
+
+/// Asks both sides in turns, and compares the medians.
+async fn ask(name: &str, question: &Question) -> Result<(Measure, [Detail; 2]), Box<dyn Error>> {
+    let (mut ours, mut baseline) = (Times::new()?, Times::new()?);
+    for side in [&question.ours, &question.baseline] {
+        round(question, side).await?;
+    }
+    for _ in 0..question.rounds {
+        ours.add(round(question, &question.ours).await?)?;
+        baseline.add(round(question, &question.baseline).await?)?;
+    }
+    let details = [
+        Detail::new(format!("{name}: ours"), ours.figures()),
+        Detail::new(format!("{name}: baseline"), baseline.figures()),
+    ];
+    let (ours, baseline) = (ours.micros(0.5), baseline.micros(0.5));
+    eprintln!("{name}: {ours:.0} and {baseline:.0} µs");
+    let goal = Goal::AtMost(question.goal);
+    Ok((Measure::new(name.to_owned(), ours, baseline, "µs", goal), details))
+}
+
+/// How long it took each time, in nanoseconds, and all in all.
+struct Times {
+    each: Histogram<u64>,
+    all: Duration,
+}
+
+impl Times {
+    fn new() -> Result<Self, Box<dyn Error>> {
+        Ok(Self { each: Histogram::new(3)?, all: Duration::ZERO })
     }
 
-    async fn round(&self, side: &Side, tasks: usize) -> Result<Histogram<u64>, Box<dyn Error>> {
-        let mut running = JoinSet::new();
-        for _ in 0..tasks {
-            let (side, of) = (side.clone(), self.of);
-            running.spawn(async move {
-                let mut times = Histogram::<u64>::new(3).map_err(|error| error.to_string())?;
-                for n in 0..of {
-                    let begun = Instant::now();
-                    side.once(n).await.map_err(|error| error.to_string())?;
-                    let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                    times.record(took).map_err(|error| error.to_string())?;
-                }
-                Ok::<_, String>(times)
-            });
-        }
-        let mut all = Histogram::<u64>::new(3)?;
-        while let Some(times) = running.join_next().await {
-            all.add(times??)?;
-        }
-        Ok(all)
+    fn add(&mut self, other: Self) -> Result<(), Box<dyn Error>> {
+        self.each.add(other.each)?;
+        self.all += other.all;
+        Ok(())
     }
+
+    fn micros(&self, quantile: f64) -> f64 {
+        Duration::from_nanos(self.each.value_at_quantile(quantile)).as_secs_f64() * 1e6
+    }
+
+    fn figures(&self) -> Vec<(&'static str, f64)> {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+        let done = self.each.len() as f64;
+        vec![
+            ("p50 µs", self.micros(0.5)),
+            ("p99 µs", self.micros(0.99)),
+            ("per second", done / self.all.as_secs_f64()),
+        ]
+    }
+}
+
+async fn round(question: &Question, side: &Side) -> Result<Times, Box<dyn Error>> {
+    let mut running = JoinSet::new();
+    let begun = Instant::now();
+    for _ in 0..question.tasks {
+        let (side, of) = (side.clone(), question.of);
+        running.spawn(async move {
+            let mut times = Histogram::<u64>::new(3).map_err(|error| error.to_string())?;
+            for n in 0..of {
+                let begun = Instant::now();
+                side.once(n).await.map_err(|error| error.to_string())?;
+                let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                times.record(took).map_err(|error| error.to_string())?;
+            }
+            Ok::<_, String>(times)
+        });
+    }
+    let mut all = Times::new()?;
+    while let Some(times) = running.join_next().await {
+        all.each.add(times??)?;
+    }
+    all.all = begun.elapsed();
+    Ok(all)
 }
