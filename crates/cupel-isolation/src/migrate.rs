@@ -44,6 +44,7 @@ pub(crate) fn tables(section: &DatabaseConfig) -> Result<Vec<Table>, Error> {
             TableKindName::Org => Table::org(name),
             TableKindName::Shared => Table::shared(name),
             TableKindName::Workspace => Table::workspace(name),
+            TableKindName::Separate => Table::separate(name),
         };
         return Ok(section.tables.iter().map(table).collect());
     };

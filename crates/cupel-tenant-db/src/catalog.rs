@@ -52,7 +52,7 @@ impl Relation {
     }
 
     pub(crate) fn has_workspaces(&self) -> bool {
-        self.kind == Some(TableKind::Workspace)
+        self.kind.is_some_and(TableKind::has_workspaces)
     }
 
     /// Whether it has one row for each organization, as the table of the organizations themselves.

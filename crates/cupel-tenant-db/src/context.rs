@@ -204,7 +204,7 @@ impl ColumnType {
     }
 
     /// Refuses a slug where the columns are UUIDs: the server would answer every statement of the
-    /// transaction with an error about a cast.
+    /// transaction with an error about a cast. Refuses the nil UUID as a workspace: it stands for none.
     pub(crate) fn check(self, scope: &TenantScope) -> Result<(), Error> {
         if self == Self::Text {
             return Ok(());
@@ -215,6 +215,9 @@ impl ColumnType {
         match scope.workspace_id() {
             Some(workspace) if workspace.as_uuid().is_none() => {
                 Err(Error::SlugOnUuid { what: "workspaces" })
+            }
+            Some(workspace) if workspace.as_uuid().is_some_and(|it| it.is_nil()) => {
+                Err(Error::NilWorkspace)
             }
             _ => Ok(()),
         }
@@ -260,6 +263,7 @@ pub(crate) const IS_CLEAN: &str = "SELECT cupel.session_is_clean()";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::shared;
 
     fn opening(scope: &TenantScope, ask: bool) -> SqlStr {
         let (options, named) = (TxOptions::new(), Named::InTransaction);
@@ -290,6 +294,11 @@ mod tests {
         assert!(ColumnType::Uuid.check(&uuid).is_ok());
         let narrow = uuid.narrow_to("eu".parse().unwrap()).unwrap();
         assert!(matches!(ColumnType::Uuid.check(&narrow), Err(Error::SlugOnUuid { .. })));
+        for nil in [shared(ColumnType::Uuid), &"0".repeat(32)] {
+            let nil = uuid.clone().narrow_to(nil.parse().unwrap()).unwrap();
+            assert!(matches!(ColumnType::Uuid.check(&nil), Err(Error::NilWorkspace)));
+        }
+        assert!(shared(ColumnType::Text).parse::<cupel_tenant::WorkspaceId>().is_err());
     }
 
     /// Returns the ids that an opening names: what stands between its quotes.

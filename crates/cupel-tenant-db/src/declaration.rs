@@ -153,7 +153,8 @@ struct Full {
 }
 
 fn kind<E: serde::de::Error>(text: &str) -> Result<TableKind, E> {
-    let unknown = || E::unknown_variant(text, &["global", "org", "shared", "workspace"]);
+    let unknown =
+        || E::unknown_variant(text, &["global", "org", "shared", "workspace", "separate"]);
     TableKind::parse(text).ok_or_else(unknown)
 }
 

@@ -221,6 +221,11 @@ pub enum Error {
         what: &'static str,
     },
 
+    /// A scope is narrowed to the nil UUID in a database whose columns are UUIDs: there it stands for rows
+    /// that are of no workspace.
+    #[error("the nil UUID is no workspace's id; narrow to the workspace's own, or do not narrow")]
+    NilWorkspace,
+
     /// The server refused a statement of ours.
     ///
     /// Retrying may help.

@@ -102,7 +102,7 @@ fn misfit(shape: &Shape, column_type: ColumnType, all: &[Shape]) -> Option<Strin
         }
         _ => {}
     }
-    if *kind == TableKind::Workspace {
+    if kind.has_workspaces() {
         match &shape.workspace {
             None => {
                 return Some(format!(
@@ -112,6 +112,14 @@ fn misfit(shape: &Shape, column_type: ColumnType, all: &[Shape]) -> Option<Strin
             Some(workspace) if is_other(workspace) => {
                 return Some(format!(
                     "has a column {workspace_column} of another type than the database's; change it"
+                ));
+            }
+            Some(workspace)
+                if *kind == TableKind::Separate && !workspace.not_null && shape.has_rows =>
+            {
+                return Some(format!(
+                    "lets {workspace_column} be NULL; write '{}' where it is, which stands for the organization itself, and make it NOT NULL",
+                    schema::shared(column_type)
                 ));
             }
             Some(_) => {}

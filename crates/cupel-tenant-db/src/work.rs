@@ -2,7 +2,7 @@
 
 use crate::schema::{self, Declared, TableName};
 use crate::shape::Shape;
-use crate::{ColumnType, Error, keys};
+use crate::{ColumnType, Error, TableKind, keys};
 
 /// What of the declared tables is to be done.
 #[derive(Debug, Default)]
@@ -27,6 +27,7 @@ impl Work {
         let in_shadow = |name: &TableName| shape(name).is_some_and(|it| it.in_shadow);
         for shape in shapes.iter().filter(|it| it.declared.is_of_orgs() && !it.in_shadow) {
             work.prepare += &column(shape, column_type)?;
+            work.prepare += &workspace_column(shape);
         }
         let mut plan = keys::plan(shapes)?;
         plan.leave(in_shadow);
@@ -43,6 +44,20 @@ impl Work {
         }
         Ok(work)
     }
+}
+
+/// What the column of the workspace lacks, in a table without rows.
+fn workspace_column(shape: &Shape) -> String {
+    let is_nullable = shape.workspace.as_ref().is_some_and(|it| !it.not_null);
+    if shape.declared.kind != TableKind::Separate || !is_nullable {
+        return String::new();
+    }
+    let column = schema::ident(&shape.declared.workspace_column);
+    format!(
+        "ALTER TABLE {} ALTER COLUMN {column} SET DEFAULT cupel.shared_workspace(),
+  ALTER COLUMN {column} SET NOT NULL;\n",
+        shape.name().quoted()
+    )
 }
 
 /// What the column of the organization lacks, in a table without rows.

@@ -64,6 +64,8 @@ pub enum TableKindName {
     Shared,
     /// A workspace's; where `workspace_id` is NULL, shared by the organization.
     Workspace,
+    /// A workspace's, or the organization's own, which a scope without a workspace sees alone.
+    Separate,
 }
 
 /// How the server learns the organization of a transaction.

@@ -24,8 +24,8 @@ struct Shape {
 /// The one place that knows what a declaration becomes.
 fn policies(shape: &Shape, scratch: &str, app: &str) -> Option<String> {
     let kind = TableKind::parse(&shape.kind)?;
-    let whole = shape.org_type.is_some()
-        && (kind != TableKind::Workspace || shape.workspace_type.is_some());
+    let whole =
+        shape.org_type.is_some() && (!kind.has_workspaces() || shape.workspace_type.is_some());
     let table = Table::of_kind(scratch, kind)
         .org_column(&shape.org_column)
         .workspace_column(&shape.workspace_column);

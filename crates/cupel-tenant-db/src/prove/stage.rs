@@ -1,11 +1,11 @@
-use cupel_tenant::{OrgId, OrgPair, TenantScope};
+use cupel_tenant::{OrgId, OrgPair, TenantScope, WorkspaceId};
 use sqlx::{AssertSqlSafe, Executor};
 
 use super::value::value;
 use crate::catalog::{self, Column, Reference, Relation};
 use crate::error::sqlstate;
 use crate::schema::{ident, literal};
-use crate::{Error, TenantDb};
+use crate::{Error, TableKind, TenantDb};
 
 /// The tables that are attacked, with rows of both organizations in them.
 pub(super) struct Stage {
@@ -26,6 +26,8 @@ pub(super) const COMMON: [u16; 2] = [1, 2];
 pub(super) const SHARED: u16 = 21;
 /// A row that an attack or its control inserts, and that is rolled back.
 pub(super) const FRESH: u16 = 3;
+/// The same in a workspace.
+pub(super) const FRESH_IN_WORKSPACE: u16 = 4;
 /// A row that nobody has.
 pub(super) const ABSENT: u16 = 59;
 
@@ -80,7 +82,7 @@ impl Stage {
             let Some(insert) = self.insert(table, org, n, n) else {
                 return Ok(Some(format!("{} has a column that no value is known for", table.name)));
             };
-            let mut tx = self.db.begin(&TenantScope::org(org.clone())).await?;
+            let mut tx = self.db.begin(&Self::scope_of(table, org, n)).await?;
             match tx.execute(AssertSqlSafe(insert)).await {
                 Ok(_) => tx.commit().await?,
                 // The row is there already; ON CONFLICT would not do where a key is deferrable.
@@ -94,6 +96,22 @@ impl Stage {
             }
         }
         Ok(None)
+    }
+
+    /// Whether row `n` is its organization's own, apart from all workspaces.
+    fn is_apart(table: &Relation, n: u16) -> bool {
+        table.kind == Some(TableKind::Separate)
+            && ![COMMON[0], COMMON[1], FRESH_IN_WORKSPACE].contains(&n)
+    }
+
+    /// The scope that writes row `n` of the organization.
+    fn scope_of(table: &Relation, org: &OrgId, n: u16) -> TenantScope {
+        let scope = TenantScope::org(org.clone());
+        if table.kind != Some(TableKind::Separate) || Self::is_apart(table, n) {
+            return scope;
+        }
+        let narrow = |it| TenantScope::org(org.clone()).narrow_to(it).ok();
+        workspace(table, n).and_then(narrow).unwrap_or(scope)
     }
 
     /// Returns the statement that inserts row `n` of `org`, which refers to rows `parent`. `None` if a
@@ -162,6 +180,9 @@ impl Stage {
         if column.name == table.org_column {
             return Some(format!("{}::{}", literal(org.as_str()), column.type_name));
         }
+        if column.name == table.workspace_column && Self::is_apart(table, n) {
+            return Some("cupel.shared_workspace()".to_owned());
+        }
         if column.name == table.workspace_column && n == SHARED && !column.required {
             return Some("NULL".to_owned());
         }
@@ -198,4 +219,11 @@ impl Stage {
             reference.to == table.name && reference.columns.iter().any(|(_, there)| there == column)
         })
     }
+}
+
+/// The workspace of row `n`.
+pub(super) fn workspace(table: &Relation, n: u16) -> Option<WorkspaceId> {
+    let column = table.column(&table.workspace_column)?;
+    // The value is written E'text'::type.
+    value(column, n)?.split('\'').nth(1)?.parse().ok()
 }

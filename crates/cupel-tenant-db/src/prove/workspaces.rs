@@ -1,18 +1,14 @@
 use cupel_tenant::{Observed, OrgId, TenantScope, WorkspaceId};
 
-use super::stage::{COMMON, FRESH};
+use super::stage::{self, COMMON, FRESH, FRESH_IN_WORKSPACE};
 use super::tally::Count;
-use super::value::value;
 use super::{Seen, Turn};
 use crate::catalog::Relation;
 use crate::{ColumnType, Error, TableKind};
 
 /// The workspace of row `n`, as the stage writes it.
 fn workspace(turn: &Turn<'_>, n: u16) -> Option<WorkspaceId> {
-    let table = turn.stage.tables.iter().find(|it| it.has_workspaces())?;
-    let column = table.column(&table.workspace_column)?;
-    // The value is written E'text'::type.
-    value(column, n)?.split('\'').nth(1)?.parse().ok()
+    stage::workspace(turn.stage.tables.iter().find(|it| it.has_workspaces())?, n)
 }
 
 /// The scope of an organization narrowed to the workspace of its row `n`.
@@ -22,8 +18,13 @@ fn narrowed(turn: &Turn<'_>, org: &OrgId, n: u16) -> Result<Option<TenantScope>,
 }
 
 fn of_workspace(table: &Relation, workspace: &WorkspaceId, own: bool) -> String {
-    let is = if own { "=" } else { "<>" };
-    format!("{}::text {is} '{workspace}'", table.workspace())
+    let column = table.workspace();
+    if own {
+        return format!("{column}::text = '{workspace}'");
+    }
+    // What an organization shares is no other workspace's.
+    let shared = shared_rows(table).unwrap_or_else(|| "false".to_owned());
+    format!("{column}::text <> '{workspace}' AND NOT ({shared})")
 }
 
 /// As the workspace of its first row the attacker looks for any other's, its own organization's
@@ -56,12 +57,16 @@ pub(super) async fn delete(turn: &Turn<'_>) -> Seen {
 }
 
 /// As the workspace of its first row the attacker hands that row to another; the control is the victim, who
-/// does so as the whole organization.
+/// does so as the whole organization. Of a table whose workspaces are separate nobody's scope does.
 pub(super) async fn relocate(turn: &Turn<'_>) -> Seen {
+    let is_movable = |table: &Relation| table.kind == Some(TableKind::Workspace);
+    if !turn.stage.tables.iter().any(is_movable) {
+        return Ok(None);
+    }
     let Some(attacker) = narrowed(turn, turn.attacker, COMMON[0])? else { return Ok(None) };
     let to = workspace(turn, FRESH);
     let moved = |table: &Relation| {
-        let to = to.as_ref().filter(|_| table.has_workspaces())?;
+        let to = to.as_ref().filter(|_| is_movable(table))?;
         let kind = &table.column(&table.workspace_column)?.type_name;
         let column = table.workspace();
         let from = workspace(turn, COMMON[0])?;
@@ -80,15 +85,16 @@ pub(super) async fn relocate(turn: &Turn<'_>) -> Seen {
 /// The row is of the attacker's own organization, and of a workspace that it is not in; the control is the
 /// victim in that workspace.
 pub(super) async fn insert(turn: &Turn<'_>) -> Seen {
-    let (Some(attacker), Some(victim)) =
-        (narrowed(turn, turn.attacker, COMMON[0])?, narrowed(turn, turn.victim, FRESH)?)
-    else {
+    let (Some(attacker), Some(victim)) = (
+        narrowed(turn, turn.attacker, COMMON[0])?,
+        narrowed(turn, turn.victim, FRESH_IN_WORKSPACE)?,
+    ) else {
         return Ok(None);
     };
     let row = |org: &OrgId| {
         let org = org.clone();
         move |table: &Relation| {
-            let sql = turn.stage.insert(table, &org, FRESH, COMMON[0]);
+            let sql = turn.stage.insert(table, &org, FRESH_IN_WORKSPACE, COMMON[0]);
             Some(vec![sql.filter(|_| table.has_workspaces())?])
         }
     };
@@ -133,6 +139,9 @@ fn shared_rows(table: &Relation) -> Option<String> {
     match table.kind {
         Some(TableKind::Shared) => Some("true".to_owned()),
         Some(TableKind::Workspace) => Some(format!("{} IS NULL", table.workspace())),
+        Some(TableKind::Separate) => {
+            Some(format!("{} = cupel.shared_workspace()", table.workspace()))
+        }
         _ => None,
     }
 }

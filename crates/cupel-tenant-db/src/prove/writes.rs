@@ -73,7 +73,7 @@ pub(super) async fn insert(turn: &Turn<'_>) -> Seen {
 /// The owner's half is to write the row's organization as it is.
 pub(super) async fn relocate(turn: &Turn<'_>) -> Seen {
     let statement = |table: &Relation, from, to| {
-        let key = turn.stage.key(table, from, COMMON[0])?;
+        let key = turn.stage.key(table, from, turn.stage.only(from))?;
         let (name, column, to) = (table.name.quoted(), table.org(), org(to, table));
         Some(vec![format!("UPDATE {name} SET {column} = {to} WHERE {key}")])
     };

@@ -19,7 +19,28 @@ pub(crate) fn context(mode: ContextMode, column_type: ColumnType, strict: bool) 
         ContextMode::Sealed => sealed(kind, strict),
         ContextMode::Register => register(kind, strict),
     };
-    format!("{NO_TENANT}{functions}")
+    format!("{NO_TENANT}{}{functions}", shared_workspace(column_type))
+}
+
+/// What stands for a workspace where a row is its organization's own: the id of none.
+pub(crate) fn shared(column_type: ColumnType) -> &'static str {
+    match column_type {
+        // An id begins with a letter or a digit.
+        ColumnType::Text => "-",
+        // RFC 9562, section 5.9. `ColumnType::check` refuses it.
+        ColumnType::Uuid => "00000000-0000-0000-0000-000000000000",
+    }
+}
+
+fn shared_workspace(column_type: ColumnType) -> String {
+    format!(
+        "CREATE OR REPLACE FUNCTION cupel.shared_workspace() RETURNS {kind}
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  AS $$ SELECT '{}'::{kind} $$;
+",
+        shared(column_type),
+        kind = column_type.as_str(),
+    )
 }
 
 fn setting(name: &str) -> String {

@@ -1,5 +1,5 @@
 use super::{ident, literal};
-use crate::{ColumnType, ContextMode};
+use crate::{ColumnType, ContextMode, TableKind};
 
 /// Everything in the schema `cupel`, idempotent.
 ///
@@ -25,13 +25,15 @@ CREATE TABLE IF NOT EXISTS cupel.organizations (
 {access_log}CREATE TABLE IF NOT EXISTS cupel.tenant_tables (
   schema_name name NOT NULL,
   table_name name NOT NULL,
-  kind text NOT NULL CHECK (kind IN ('global', 'org', 'shared', 'workspace')),
+  kind text NOT NULL,
   definition text NOT NULL,
   policies text NOT NULL,
   PRIMARY KEY (schema_name, table_name)
 );
 ALTER TABLE cupel.tenant_tables ADD COLUMN IF NOT EXISTS org_column name NOT NULL DEFAULT '{org}',
-  ADD COLUMN IF NOT EXISTS workspace_column name NOT NULL DEFAULT '{workspace}';
+  ADD COLUMN IF NOT EXISTS workspace_column name NOT NULL DEFAULT '{workspace}',
+  DROP CONSTRAINT IF EXISTS tenant_tables_kind_check,
+  ADD CONSTRAINT tenant_tables_kind_check CHECK (kind IN ({kinds}));
 
 CREATE TABLE IF NOT EXISTS cupel.refusals (
   one boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -88,6 +90,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA cupel FROM PUBLIC;
 "#,
         org = super::ORG_COLUMN,
         workspace = super::WORKSPACE_COLUMN,
+        kinds = TableKind::ALL.map(|kind| format!("'{}'", kind.as_str())).join(", "),
         kind = column_type.as_str(),
         mode = mode.as_str(),
         context = super::context(mode, column_type, strict),

@@ -10,7 +10,7 @@ mod surroundings;
 mod table;
 
 pub(crate) use access_log::ACCESS_LOG;
-pub(crate) use context::{GUARD, context};
+pub(crate) use context::{GUARD, context, shared};
 pub(crate) use install::{Whole, hardening, install};
 pub(crate) use policies::{definition, isolate, policies, policies_of, record};
 pub(crate) use roles::{Purpose, correct_role, create_role, grant_schema};

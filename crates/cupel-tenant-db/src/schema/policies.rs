@@ -87,6 +87,15 @@ fn workspace_policies(table: &str, declared: &Declared) -> String {
             Some(format!("{WHOLE_ORG} OR {column} IS NULL OR {own}")),
             format!("{WHOLE_ORG} OR {own}"),
         ),
+        TableKind::Separate => (
+            // Not OR: of these, an index takes both values in one condition.
+            Some(format!(
+                "{column} = ANY (ARRAY[cupel.shared_workspace(), (SELECT cupel.current_workspace_id())])"
+            )),
+            format!(
+                "{column} = (SELECT coalesce(cupel.current_workspace_id(), cupel.shared_workspace()))"
+            ),
+        ),
     };
     let read = read.map_or_else(String::new, |read| {
         format!(

@@ -74,8 +74,8 @@ pub(crate) fn grant_schema(role: &str, purpose: Purpose, app: &str, mode: Contex
     let role = ident(role);
     let mut sql = format!(
         "GRANT USAGE ON SCHEMA cupel TO {role};
-GRANT EXECUTE ON FUNCTION cupel.current_org_id(), cupel.current_workspace_id(), cupel.no_tenant(),
-  cupel.org_state(), cupel.session_is_clean(), cupel.settings(), cupel.policies_of(oid) TO {role};
+GRANT EXECUTE ON FUNCTION cupel.current_org_id(), cupel.current_workspace_id(), cupel.shared_workspace(),
+  cupel.no_tenant(), cupel.org_state(), cupel.session_is_clean(), cupel.settings(), cupel.policies_of(oid) TO {role};
 GRANT SELECT ON cupel.tenant_tables TO {role};
 "
     );

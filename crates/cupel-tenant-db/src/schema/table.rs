@@ -45,10 +45,23 @@ pub enum TableKind {
     /// narrowed scope reads its own and the shared ones, and writes its own. One that is not narrowed
     /// reads and writes all of its organization.
     Workspace,
+    /// A workspace's, by `workspace_id`, or the organization's own; never NULL. A narrowed scope reads its own
+    /// and the organization's, and writes its own. One that is not narrowed reads and writes the organization's
+    /// alone, so that every scope is served by one index condition on `(org_id, workspace_id)`.
+    ///
+    /// The organization's rows have `cupel.shared_workspace()` in the column, which is no workspace's id: `-`,
+    /// or the nil UUID where columns are UUIDs.
+    Separate,
 }
 
 impl TableKind {
-    const ALL: [Self; 4] = [Self::Global, Self::Org, Self::Shared, Self::Workspace];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Global, Self::Org, Self::Shared, Self::Workspace, Self::Separate];
+
+    /// Whether there is a column that names the workspace of a row.
+    pub(crate) fn has_workspaces(self) -> bool {
+        matches!(self, Self::Workspace | Self::Separate)
+    }
 
     /// Returns the kind as text: its name in lower case.
     pub fn as_str(self) -> &'static str {
@@ -57,6 +70,7 @@ impl TableKind {
             Self::Org => "org",
             Self::Shared => "shared",
             Self::Workspace => "workspace",
+            Self::Separate => "separate",
         }
     }
 
@@ -84,6 +98,11 @@ impl Table {
     /// A table whose rows belong to workspaces of organizations, or are shared by them.
     pub fn workspace(name: &str) -> Self {
         Self::of_kind(name, TableKind::Workspace)
+    }
+
+    /// A table whose rows belong to workspaces of organizations, or to organizations apart from them.
+    pub fn separate(name: &str) -> Self {
+        Self::of_kind(name, TableKind::Separate)
     }
 
     /// A table whose rows organizations share with their workspaces.

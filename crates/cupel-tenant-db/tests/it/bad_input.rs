@@ -208,7 +208,9 @@ async fn a_declaration_that_does_not_fit_is_refused_and_nothing_is_written() -> 
         &owner,
         "CREATE TABLE plain (id text PRIMARY KEY);
          CREATE TABLE loose (org_id text COLLATE \"C\"); INSERT INTO loose DEFAULT VALUES;
-         CREATE TABLE odd (org_id int NOT NULL)",
+         CREATE TABLE odd (org_id int NOT NULL);
+         CREATE TABLE drafts (org_id text COLLATE \"C\" NOT NULL, workspace_id text COLLATE \"C\");
+         INSERT INTO drafts VALUES ('acme', NULL)",
     )
     .await?;
     let app = as_role(&owner, "refused_unfit_app")?;
@@ -218,6 +220,8 @@ async fn a_declaration_that_does_not_fit_is_refused_and_nothing_is_written() -> 
         (Table::org("loose"), "lets org_id be NULL"),
         (Table::org("odd"), "has a column org_id of another type"),
         (Table::workspace("pipelines"), "has no column workspace_id"),
+        (Table::separate("pipelines"), "has no column workspace_id"),
+        (Table::separate("drafts"), "lets workspace_id be NULL; write '-' where it is"),
         (Table::global("pipelines"), "is declared global and has a column org_id"),
     ] {
         let tables = [Table::org("pipelines"), table];

@@ -24,3 +24,4 @@ mod statements;
 mod transactions;
 mod ui;
 mod wire;
+mod workspaces;

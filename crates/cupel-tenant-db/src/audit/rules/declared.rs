@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use cupel_tenant::Severity;
 
 use super::{Asked, Place, Rule, words};
-use crate::TableKind;
 use crate::audit::Question;
 use crate::audit::facts::{Facts, Oid, Relation};
 
@@ -40,10 +39,9 @@ pub(super) fn drifted(facts: &Facts, question: &Question) -> Vec<Place> {
             }
             continue;
         };
-        let is_workspace = table.kind == TableKind::Workspace;
         if kind != table.kind.as_str()
             || table.is_of_orgs() && *org != table.org_column
-            || is_workspace && *workspace != table.workspace_column
+            || table.kind.has_workspaces() && *workspace != table.workspace_column
         {
             let note = format!("it was migrated as {kind} by {org}");
             at(&name, note, "run the migration, or correct the declaration");
