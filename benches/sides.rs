@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use cupel_tenant::{OrgId, TenantScope};
-use cupel_tenant_db::{ContextMode, Migration, ScopedDb, SealKey, Table, TenantDb};
+use cupel_tenant_db::{ContextMode, Migration, ScopedDb, SealKey, Table, TenantDb, danger};
 use cupel_testkit::Postgres;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -27,6 +27,8 @@ pub(crate) struct Server {
 #[derive(Clone)]
 pub(crate) enum Side {
     Guarded(ScopedDb),
+    /// The same on the connection itself, so that the session is looked at before it goes back.
+    LookedAt(ScopedDb),
     GuardedByHand(PgPool),
     Single(ScopedDb),
     SingleByHand(PgPool),
@@ -98,6 +100,10 @@ impl Server {
         Ok(Side::Guarded(self.ours(url).await?))
     }
 
+    pub(crate) async fn looked_at(&self) -> Result<Side, Box<dyn Error>> {
+        Ok(Side::LookedAt(self.ours(None).await?))
+    }
+
     pub(crate) async fn by_hand(
         &self,
         url: Option<&str>,
@@ -152,6 +158,13 @@ impl Side {
             Self::Guarded(db) => {
                 let mut tx = db.begin().await?;
                 let name = sqlx::query_scalar(READ).bind(&id).fetch_one(&mut tx).await?;
+                tx.commit().await?;
+                name
+            }
+            Self::LookedAt(db) => {
+                let mut tx = db.begin().await?;
+                let conn = danger::connection(&mut tx);
+                let name = sqlx::query_scalar(READ).bind(&id).fetch_one(conn).await?;
                 tx.commit().await?;
                 name
             }
