@@ -13,8 +13,8 @@ use sqlx::{
 use tokio::task::JoinHandle;
 
 use crate::grant::{Reach, Ready};
-use crate::lease::Lease;
-use crate::pool::Pool;
+use crate::lease::{self, Lease};
+use crate::pool::{Opening, Pool};
 use crate::schema::ident;
 use crate::{AdminGrant, Error, TenantDb};
 
@@ -124,7 +124,8 @@ impl TenantDb {
         .into_sql_str();
         // The URL of administration leads to the server itself, and if it does not after all, then this
         // is the backend for as long as the transaction lasts.
-        let (lease, backend) = Lease::open(pool, false, |_| Ok(opening.clone())).await?;
+        let opening = Opening { statements: Box::new(move |_| Ok(opening.clone())), binding: None };
+        let (lease, backend) = Lease::open(pool, lease::End::GivenBack, opening).await?;
         let backend = backend.and_then(|backend| backend.parse().ok()).unwrap_or_default();
         let end = End::at(grant.expires(), backend, pool.clone());
         let mut tx = AdminTx {

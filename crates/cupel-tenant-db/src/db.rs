@@ -1,12 +1,12 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use cupel_tenant::TenantScope;
 
 use crate::context::{Context, Named};
-use crate::lease::Lease;
-use crate::pool::{Bound, Pool};
+use crate::lease::{End, Lease};
+use crate::pool::{Bound, Opening, Pool, Session};
 use crate::seal::Place;
 use crate::states::States;
 use crate::{
@@ -120,23 +120,46 @@ impl TenantDb {
         options: TxOptions,
     ) -> Result<TenantTx, Error> {
         self.0.column_type.check(&scope)?;
-        let (asked, ask) = (Instant::now(), !states.is_believed(scope.org_id()));
-        let context = &self.0.context;
-        let opening =
-            |backend, named| context.opening(&scope, options, self.place(backend), named, ask);
-        let opened = if context.binds_transactions() && !self.0.behind_pooler {
-            let binding = (Bound::from(&*scope), context.binds_for());
-            Lease::open_bound(pool, &binding, opening).await
-        } else {
-            let opening = |backend| opening(backend, Named::InTransaction);
-            Lease::open(pool, self.0.behind_pooler, opening).await
-        };
-        let (lease, answer) = opened?;
-        if ask && let Err(refused) = states.hear(scope.org_id(), asked, answer.as_deref()) {
+        let asked = Arc::new(Mutex::new(None));
+        let end = if self.0.behind_pooler { End::BehindPooler } else { End::HandedOn };
+        let opening = self.opening(states, &scope, options, Arc::clone(&asked));
+        let (lease, answer) = Lease::open(pool, end, opening).await?;
+        let asked = *asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(asked) = asked
+            && let Err(refused) = states.hear(scope.org_id(), asked, answer.as_deref())
+        {
             lease.rollback().await?;
             return Err(refused);
         }
         Ok(TenantTx::new(lease, scope))
+    }
+
+    /// How a transaction of the scope opens. `asked` is when the registry was asked about the organization, if it
+    /// was: that is decided last, because it may be a while until there is a connection.
+    fn opening(
+        &self,
+        states: &States,
+        scope: &Arc<TenantScope>,
+        options: TxOptions,
+        asked: Arc<Mutex<Option<Instant>>>,
+    ) -> Opening {
+        let context = Arc::clone(&self.0.context);
+        let binds = context.binds_transactions() && !self.0.behind_pooler;
+        let bound = Bound::from(&**scope);
+        let binding = binds.then(|| (bound.clone(), context.binds_for()));
+        let (db, states, scope) = (self.clone(), states.clone(), Arc::clone(scope));
+        let statements = move |session: &Session| {
+            let ask = (!states.is_believed(scope.org_id())).then(Instant::now);
+            *asked.lock().unwrap_or_else(PoisonError::into_inner) = ask;
+            let named = match binds {
+                false => Named::InTransaction,
+                true if session.is_bound_to(&bound) => Named::BySession,
+                true => Named::ByBinding,
+            };
+            let place = db.place(session.backend());
+            context.opening(&scope, options, place, named, ask.is_some())
+        };
+        Opening { statements: Box::new(statements), binding }
     }
 
     pub(crate) fn states(&self) -> &States {

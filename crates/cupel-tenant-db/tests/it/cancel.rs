@@ -16,7 +16,7 @@ use url::Url;
 use crate::bed::{Bed, TestResult, scope, seal_key};
 
 /// Polls `work` at most `polls` times and then drops it. Returns what came of it, if it finished.
-async fn cut_short<F: Future>(work: F, polls: usize) -> Option<F::Output> {
+pub(crate) async fn cut_short<F: Future>(work: F, polls: usize) -> Option<F::Output> {
     let mut left = polls;
     let mut work = pin!(work);
     std::future::poll_fn(move |cx| {
@@ -79,7 +79,7 @@ async fn is_clean(pool: &PgPool) -> Result<bool, sqlx::Error> {
 
 /// The way to the database with a millisecond of delay on the way back, so that no answer is there
 /// before it is asked for and every round trip is an await point. Returns the URL that goes this way.
-async fn far_away(url: &str) -> Result<String, Box<dyn std::error::Error>> {
+pub(crate) async fn far_away(url: &str) -> Result<String, Box<dyn std::error::Error>> {
     let mut far: Url = url.parse()?;
     let near = format!("{}:{}", far.host_str().ok_or("no host")?, far.port().ok_or("no port")?);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -108,7 +108,7 @@ async fn far_away(url: &str) -> Result<String, Box<dyn std::error::Error>> {
     Ok(far.into())
 }
 
-async fn one_connection(bed: &Bed) -> Result<TenantDb, Box<dyn std::error::Error>> {
+pub(crate) async fn one_connection(bed: &Bed) -> Result<TenantDb, Box<dyn std::error::Error>> {
     let url = far_away(&bed.app_url).await?;
     Ok(TenantDb::builder(&url).seal_key(seal_key("k1")).max_connections(1).connect().await?)
 }

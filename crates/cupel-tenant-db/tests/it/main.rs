@@ -8,6 +8,7 @@ mod bed;
 mod cancel;
 mod context;
 mod guards;
+mod handing_on;
 mod handler;
 mod history;
 mod isolation;

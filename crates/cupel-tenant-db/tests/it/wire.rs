@@ -16,13 +16,13 @@ use crate::bed::{Bed, TestResult, scope, seal_key};
 const READ: &str = "SELECT name FROM pipelines WHERE id = 'a'";
 
 /// The way to the database, and how often the server has said on it that it waits for the next query.
-struct Counted {
-    url: String,
+pub(crate) struct Counted {
+    pub(crate) url: String,
     ready: Arc<AtomicUsize>,
 }
 
 impl Counted {
-    async fn new(url: &str) -> Result<Self, Box<dyn std::error::Error>> {
+    pub(crate) async fn new(url: &str) -> Result<Self, Box<dyn std::error::Error>> {
         let mut far: Url = url.parse()?;
         let near = format!("{}:{}", far.host_str().ok_or("no host")?, far.port().ok_or("no port")?);
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -46,7 +46,7 @@ impl Counted {
         Ok(Self { url: far.into(), ready })
     }
 
-    fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         self.ready.swap(0, Ordering::SeqCst)
     }
 }

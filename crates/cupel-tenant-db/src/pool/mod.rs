@@ -1,9 +1,17 @@
+mod line;
+mod session;
+
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
-use cupel_tenant::{OrgId, TenantScope, WorkspaceId};
+use futures::future::{Either, select};
+use line::Line;
+pub(crate) use line::{Handed, Heir, Opening};
+use session::Live;
+pub(crate) use session::{Bound, Session};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection, Row};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -30,6 +38,7 @@ struct Inner {
     /// How many connections there are, lent and idle.
     live: AtomicUsize,
     idle: Mutex<Vec<Idle>>,
+    line: Line,
 }
 
 /// A connection that waits; the last one to come back is the first to be lent.
@@ -39,43 +48,18 @@ struct Idle {
     since: Instant,
 }
 
+/// What somebody gets who asks for a connection.
 #[derive(Debug)]
-struct Live {
-    conn: PgConnection,
-    backend: i32,
-    bound: Option<Binding>,
-    born: Instant,
+pub(crate) enum Lent {
+    /// One without a transaction.
+    Session(Session),
+    /// One on which the transaction that was asked for is open.
+    Handed(Handed),
 }
 
-/// Whom the server has bound a session to, and until when it counts.
-#[derive(Debug)]
-struct Binding {
-    to: Bound,
-    until: Instant,
-}
-
-/// The organization, and its workspace, that a session stays bound to between statements.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Bound {
-    org: OrgId,
-    workspace: Option<WorkspaceId>,
-}
-
-impl From<&TenantScope> for Bound {
-    fn from(scope: &TenantScope) -> Self {
-        Self { org: scope.org_id().clone(), workspace: scope.workspace_id().cloned() }
-    }
-}
-
-/// A connection on loan. Dropped, it is closed; only [`Session::give_back`] makes it available again.
-#[derive(Debug)]
-pub(crate) struct Session {
-    live: Option<Live>,
-    /// Whether it is one of those that the pool counts: from before it is connected, until it is given back.
-    counted: bool,
-    idle: Duration,
-    pool: Arc<Inner>,
-    _permit: OwnedSemaphorePermit,
+enum Turn {
+    Permit(OwnedSemaphorePermit),
+    Handed(Handed),
 }
 
 /// As in sqlx's pool.
@@ -94,7 +78,8 @@ impl Pool {
         let max = max.max(1);
         let permits = Arc::new(Semaphore::new(usize::try_from(max).unwrap_or(1)));
         let (live, idle) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        Self(Arc::new(Inner { options, which, max, unbind, permits, live, idle }))
+        let line = Line::default();
+        Self(Arc::new(Inner { options, which, max, unbind, permits, live, idle, line }))
     }
 
     /// The same database over a pool of one connection, on which every borrower follows the one before.
@@ -111,7 +96,8 @@ impl Pool {
     /// Waiting is in turn, and dropping the future gives up the place.
     pub(crate) async fn lend(&self) -> Result<Session, Error> {
         loop {
-            let mut session = self.lend_any(None).await?;
+            let permit = self.in_turn().await?;
+            let mut session = self.session(permit, None).await?;
             // The connection may be dead; then the next one is taken.
             if session.unbind().await.is_ok() {
                 return Ok(session);
@@ -122,23 +108,74 @@ impl Pool {
     /// Lends a connection that is bound to `bound` rather than another. It may be bound to nobody or to
     /// somebody else: whoever borrows must look, and bind it.
     pub(crate) async fn lend_bound(&self, bound: &Bound) -> Result<Session, Error> {
-        self.lend_any(Some(bound)).await
+        let permit = self.in_turn().await?;
+        self.session(permit, Some(bound)).await
     }
 
-    async fn lend_any(&self, bound: Option<&Bound>) -> Result<Session, Error> {
-        let waiting =
-            tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.0.permits).acquire_owned());
-        let Ok(Ok(permit)) = waiting.await else {
-            return Err(Error::PoolExhausted { max: self.0.max });
+    /// Lends a connection for a transaction, on which it may be open already. Else, where the opening binds, it may
+    /// be bound to anybody, and where it does not, to nobody.
+    pub(crate) async fn lend_for(&self, opening: &Arc<Opening>) -> Result<Lent, Error> {
+        loop {
+            let permit = match self.in_turn_for(opening).await? {
+                Turn::Permit(permit) => permit,
+                Turn::Handed(handed) => return Ok(Lent::Handed(handed)),
+            };
+            let bound = opening.binding.as_ref().map(|(bound, _)| bound);
+            let mut session = self.session(permit, bound).await?;
+            if bound.is_some() || session.unbind().await.is_ok() {
+                return Ok(Lent::Session(session));
+            }
+        }
+    }
+
+    /// Waits for a permit, in turn.
+    async fn in_turn(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let permits = Arc::clone(&self.0.permits);
+        if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let _place = self.0.line.join(None);
+        self.within(permits.acquire_owned()).await?.map_err(|_| self.exhausted())
+    }
+
+    /// Waits for a permit or for a session that is handed over, in turn.
+    async fn in_turn_for(&self, opening: &Arc<Opening>) -> Result<Turn, Error> {
+        let permits = Arc::clone(&self.0.permits);
+        if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
+            return Ok(Turn::Permit(permit));
+        }
+        let mut place = self.0.line.join(Some(opening));
+        let (handed, permit) = (place.handed(), permits.acquire_owned());
+        let permit = match self.within(select(pin!(handed), pin!(permit))).await? {
+            Either::Left((handed, _)) => return Ok(Turn::Handed(handed)),
+            Either::Right((permit, _)) => permit.map_err(|_| self.exhausted())?,
         };
-        let (pool, idle) = (Arc::clone(&self.0), Duration::ZERO);
-        let idle_one = self.0.take_idle(bound);
-        let mut session = Session { live: None, counted: true, idle, pool, _permit: permit };
-        if let Some(idle) = idle_one {
-            session.idle = idle.since.elapsed();
-            session.live = Some(idle.live);
-        } else {
-            session.live = Some(self.0.connect().await?);
+        let Some(on_its_way) = place.leave() else { return Ok(Turn::Permit(permit)) };
+        // The session that was about to be handed over is not let go to waste, unless that fails.
+        match self.within(on_its_way).await {
+            Ok(Ok(handed)) => Ok(Turn::Handed(handed)),
+            _ => Ok(Turn::Permit(permit)),
+        }
+    }
+
+    async fn within<T>(&self, waiting: impl Future<Output = T>) -> Result<T, Error> {
+        tokio::time::timeout(LONGEST_WAIT, waiting).await.map_err(|_| self.exhausted())
+    }
+
+    fn exhausted(&self) -> Error {
+        Error::PoolExhausted { max: self.0.max }
+    }
+
+    /// Takes a session out of the pool, or opens one.
+    async fn session(
+        &self,
+        permit: OwnedSemaphorePermit,
+        bound: Option<&Bound>,
+    ) -> Result<Session, Error> {
+        let mut session = Session::new(Arc::clone(&self.0), permit);
+        match self.0.take_idle(bound) {
+            Some(idle) => session.wake(idle),
+            None => session.start(self.0.connect().await?),
         }
         Ok(session)
     }
@@ -210,68 +247,5 @@ impl Inner {
             .when(|error| matches!(sqlstate(error).as_deref(), Some("57P03" | "53300")))
             .await
             .map_err(Error::connect(self.which))
-    }
-}
-
-impl Session {
-    /// Returns the connection.
-    #[expect(clippy::expect_used, reason = "only `give_back` and `drop` take the connection out")]
-    pub(crate) fn connection(&mut self) -> &mut PgConnection {
-        &mut self.live.as_mut().expect("a session has its connection until it is given back").conn
-    }
-
-    /// Returns the process id of the backend.
-    pub(crate) fn backend(&self) -> i32 {
-        self.live.as_ref().map_or(0, |live| live.backend)
-    }
-
-    /// Takes the session away from whom it is bound to, if it is.
-    pub(crate) async fn unbind(&mut self) -> Result<(), sqlx::Error> {
-        if self.live.as_ref().is_some_and(|live| live.bound.is_some()) {
-            let unbind = self.pool.unbind;
-            self.connection().execute(unbind).await?;
-            self.set_bound(None);
-        }
-        Ok(())
-    }
-
-    /// Returns whether the session is bound to `bound` and that counts.
-    pub(crate) fn is_bound_to(&self, bound: &Bound) -> bool {
-        let binding = self.live.as_ref().and_then(|live| live.bound.as_ref());
-        binding.is_some_and(|it| it.to == *bound && Instant::now() < it.until)
-    }
-
-    /// Notes whom the server has bound the session to, and for how long that counts.
-    pub(crate) fn set_bound(&mut self, bound: Option<(Bound, Duration)>) {
-        let binding = bound.map(|(to, time)| Binding { to, until: Instant::now() + time });
-        if let Some(live) = &mut self.live {
-            live.bound = binding;
-        }
-    }
-
-    /// Makes the connection available to the next borrower. The caller vouches that it is clean.
-    pub(crate) fn give_back(mut self) {
-        if let Some(live) = self.live.take() {
-            if self.pool.permits.is_closed() {
-                return;
-            }
-            self.counted = false;
-            self.pool.idle().push(Idle { live, since: Instant::now() });
-        }
-    }
-
-    /// Whether the server may have gone away since the session was used last: not in the time of a round
-    /// trip or two.
-    pub(crate) fn may_be_dead(&self) -> bool {
-        self.idle > Duration::from_secs(1)
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        drop(self.live.take());
-        if self.counted {
-            self.pool.live.fetch_sub(1, Ordering::Relaxed);
-        }
     }
 }

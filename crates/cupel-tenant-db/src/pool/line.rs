@@ -1,0 +1,132 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sqlx::SqlStr;
+use tokio::sync::oneshot;
+
+use super::{Bound, Session};
+use crate::Error;
+
+/// Those who wait for a connection, in the order in which they came.
+///
+/// Who waits for a transaction says how it opens. Then whoever commits at that time sends its opening in the
+/// message of the commit, and hands the session over with the transaction open: that saves a round trip for each
+/// transaction while more are wanted than there are connections.
+#[derive(Debug, Default)]
+pub(crate) struct Line(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    next: u64,
+    places: VecDeque<(u64, Option<Heir>)>,
+}
+
+/// How a transaction opens.
+pub(crate) struct Opening {
+    /// The statements, for the session that it gets.
+    pub(crate) statements: Box<dyn Fn(&Session) -> Result<SqlStr, Error> + Send + Sync>,
+    /// Whom the session is bound to afterwards, and for how long, if it is to be.
+    pub(crate) binding: Option<(Bound, Duration)>,
+}
+
+/// A session whose transaction was opened by somebody else, and what the opening answered.
+#[derive(Debug)]
+pub(crate) struct Handed {
+    pub(crate) session: Session,
+    pub(crate) answer: Option<String>,
+}
+
+/// The first in the line, who waits for a transaction.
+pub(crate) struct Heir {
+    pub(crate) opening: Arc<Opening>,
+    to: oneshot::Sender<Handed>,
+}
+
+/// A place in the line. Dropped, it is given up.
+pub(crate) struct Place<'a> {
+    line: &'a Line,
+    number: u64,
+    /// The opening, and where the session comes from, if it is for a transaction.
+    wanted: Option<(Arc<Opening>, oneshot::Receiver<Handed>)>,
+}
+
+impl Line {
+    /// Takes the last place.
+    pub(crate) fn join(&self, opening: Option<&Arc<Opening>>) -> Place<'_> {
+        let mut waiting = self.waiting();
+        let number = waiting.next;
+        waiting.next += 1;
+        let (heir, wanted) = opening.map(|it| ask(it)).unzip();
+        waiting.places.push_back((number, heir));
+        Place { line: self, number, wanted }
+    }
+
+    /// Takes the first out of the line, if it waits for a transaction.
+    pub(crate) fn heir(&self) -> Option<Heir> {
+        let mut waiting = self.waiting();
+        let is_heir = waiting.places.front().is_some_and(|(_, heir)| heir.is_some());
+        if is_heir { waiting.places.pop_front()?.1 } else { None }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing that holds the lock can panic half-way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn ask(opening: &Arc<Opening>) -> (Heir, (Arc<Opening>, oneshot::Receiver<Handed>)) {
+    let (to, from) = oneshot::channel();
+    (Heir { opening: Arc::clone(opening), to }, (Arc::clone(opening), from))
+}
+
+impl Heir {
+    /// Hands the session over. If nobody wants it any more, it is closed: its transaction is open.
+    pub(crate) fn inherit(self, handed: Handed) {
+        drop(self.to.send(handed));
+    }
+}
+
+impl Place<'_> {
+    /// Waits for a session that is handed over. Who was taken out of the line and got none after all, because a
+    /// commit failed, is the first again.
+    pub(crate) async fn handed(&mut self) -> Handed {
+        loop {
+            let Some((opening, from)) = &mut self.wanted else {
+                return std::future::pending().await;
+            };
+            if let Ok(handed) = from.await {
+                return handed;
+            }
+            let (heir, wanted) = ask(opening);
+            self.line.waiting().places.push_front((self.number, Some(heir)));
+            self.wanted = Some(wanted);
+        }
+    }
+
+    /// Gives the place up. Returns what is on its way to it, if it is.
+    pub(crate) fn leave(mut self) -> Option<oneshot::Receiver<Handed>> {
+        let was_taken = !self.give_up();
+        self.wanted.take().filter(|_| was_taken).map(|(_, from)| from)
+    }
+
+    /// Returns whether it was still in the line.
+    fn give_up(&self) -> bool {
+        let mut waiting = self.line.waiting();
+        let at = waiting.places.iter().position(|(number, _)| *number == self.number);
+        at.and_then(|at| waiting.places.remove(at)).is_some()
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+impl std::fmt::Debug for Heir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Its statements hold a seal.
+        f.debug_struct("Heir").finish_non_exhaustive()
+    }
+}
