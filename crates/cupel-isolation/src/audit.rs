@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::config::DatabaseConfig;
+use crate::layers::database::context_mode;
 use crate::{Config, Error, migrate};
 
 /// What to audit, where the configuration does not say it or says something else.
@@ -95,6 +96,10 @@ pub async fn run(config: &Config, request: &Request) -> Result<Audited, Error> {
         .allow_plaintext(request.allow_plaintext || !config.environment.is_production());
     if let Some(role) = &admin_role {
         audit = audit.admin_role(role);
+    }
+    // Another database than the configured one may be another service's.
+    if let Some(section) = section.filter(|_| request.database_url.is_none()) {
+        audit = audit.context_mode(context_mode(section.context));
     }
     if let Some(setting) = &request.context {
         audit = audit.context(setting);

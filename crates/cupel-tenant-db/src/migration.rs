@@ -196,13 +196,7 @@ impl Migration {
     }
 
     pub(crate) fn install_sql(&self, app: &str, admin: Option<&str>) -> String {
-        let mode = self.whole.mode;
-        let mut sql = schema::install(&self.whole, app, admin);
-        sql += &schema::grant_schema(app, Purpose::App, app, mode);
-        if let Some(admin) = admin {
-            sql += &schema::grant_schema(admin, Purpose::Admin, app, mode);
-        }
-        sql
+        schema::installation(&self.whole, app, admin)
     }
 
     /// Makes it so, and returns what changed.

@@ -33,6 +33,9 @@ pub fn audit_text(audited: &Audited) -> String {
     let policies = match audited.report.policies {
         Some(PolicyCheck::Made) => ", policies against those that this server makes",
         Some(PolicyCheck::Recorded) => ", policies against what the migration recorded",
+        Some(PolicyCheck::Unread) => {
+            ", policies against nothing: who asked may not read the migration's record"
+        }
         _ => "",
     };
     let looked = format!(
@@ -143,7 +146,8 @@ pub fn audit_json(audited: &Audited) -> Value {
         .collect();
     let policies = audited.report.policies.map(|it| match it {
         PolicyCheck::Made => "made",
-        _ => "recorded",
+        PolicyCheck::Recorded => "recorded",
+        _ => "unread",
     });
     json!({
         "server": audited.report.server,

@@ -16,7 +16,7 @@ use sqlx::{Executor, PgConnection, Row};
 
 use crate::context::POOLED_ROLLBACK;
 use crate::schema::Declared;
-use crate::{Error, TenantDb};
+use crate::{ContextMode, Error, TenantDb};
 
 /// What is asked about a database.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Question {
     pub(crate) admin_role: Option<String>,
     pub(crate) tenant_column: String,
     pub(crate) context: String,
+    /// How the service is configured to name organizations, where that is known.
+    pub(crate) mode: Option<ContextMode>,
     pub(crate) shared: Vec<String>,
     pub(crate) declared: Vec<Declared>,
 }
@@ -36,6 +38,7 @@ impl Question {
             admin_role: None,
             tenant_column: crate::ORG_COLUMN.to_owned(),
             context: "app.current_org_id".to_owned(),
+            mode: None,
             shared: Vec::new(),
             declared: Vec::new(),
         }
@@ -49,7 +52,8 @@ pub(crate) async fn audit(db: &TenantDb) -> Result<Vec<Finding>, Error> {
     let app = session.connection().fetch_one("SELECT session_user::text").await;
     let app = app.and_then(|row| row.try_get(0)).map_err(Error::statement("the audit"))?;
     let closing = if db.is_behind_pooler() { POOLED_ROLLBACK } else { "ROLLBACK" };
-    let report = run(session.connection(), &Question::of(app), closing).await?;
+    let question = Question { mode: Some(db.context_mode()), ..Question::of(app) };
+    let report = run(session.connection(), &question, closing).await?;
     session.give_back();
     let mut findings = report.findings;
     findings.retain(|it| it.severity > cupel_tenant::Severity::Info);
@@ -79,7 +83,7 @@ async fn in_snapshot(
     let read = read(conn, question).await;
     sqlx::raw_sql(closing).execute(&mut *conn).await?;
     let Some((facts, mut places)) = read? else { return Ok(None) };
-    let mut policies = None;
+    let mut policies = facts.installed.as_ref().map(|_| PolicyCheck::Unread);
     if facts.declaration.is_ours {
         let (made, now, by) = match expected::made(conn, &facts).await? {
             Some(made) => (made, expected::present(&facts), PolicyCheck::Made),

@@ -29,6 +29,8 @@ pub enum PolicyCheck {
     Made,
     /// With what the migration wrote down. Whoever can change policies can change that too.
     Recorded,
+    /// With nothing: a migration was run, and whoever asked may not read what it wrote down.
+    Unread,
 }
 
 /// One step of the migration that puts things right.

@@ -2,7 +2,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::{AuditReport, Question, run};
 use crate::builder::connect_options;
-use crate::{Error, Table};
+use crate::{ContextMode, Error, Table};
 
 /// An audit of any PostgreSQL database, from version 15 on: whether the application's role, acting for
 /// one organization, can reach the rows of another.
@@ -13,7 +13,8 @@ use crate::{Error, Table};
 /// Where the database was migrated by a [`Migration`](crate::Migration), its declaration counts, and an
 /// audit as the role that may read it finds what departs from it. Asked by the owner of the migration, it
 /// makes the declared policies on a temporary table, in a second transaction that is rolled back, and
-/// compares how the server writes them out; [`AuditReport::policies`] says whether that was done.
+/// compares how the server writes them out; [`AuditReport::policies`] says whether that was done. The functions
+/// and procedures of the schema `cupel` are compared with those that this version makes, whoever asks.
 ///
 /// # Examples
 ///
@@ -78,6 +79,13 @@ impl Audit {
     /// The setting that names the organization of a transaction: `app.current_org_id` if none is named.
     pub fn context(mut self, setting: &str) -> Self {
         setting.clone_into(&mut self.question.context);
+        self
+    }
+
+    /// How the service is configured to name organizations. Without it, a migrated database is believed what
+    /// it says of that.
+    pub fn context_mode(mut self, mode: ContextMode) -> Self {
+        self.question.mode = Some(mode);
         self
     }
 

@@ -1,12 +1,22 @@
-use super::{ident, literal};
+use super::{Purpose, grant_schema, ident, literal};
 use crate::{ColumnType, ContextMode, TableKind};
+
+/// Everything in the schema `cupel`, and what the roles may do with it.
+pub(crate) fn installation(whole: &Whole, app: &str, admin: Option<&str>) -> String {
+    let mut sql = install(whole, app, admin);
+    sql += &grant_schema(app, Purpose::App, app, whole.mode);
+    if let Some(admin) = admin {
+        sql += &grant_schema(admin, Purpose::Admin, app, whole.mode);
+    }
+    sql
+}
 
 /// Everything in the schema `cupel`, idempotent.
 ///
 /// The registry is read by a SECURITY DEFINER function that takes no argument: a role learns the state
 /// of the organization that it acts for and of no other. Operators are named in full where the function
 /// runs as its owner, so that no search path decides what `=` means.
-pub(crate) fn install(whole: &Whole, app: &str, admin: Option<&str>) -> String {
+fn install(whole: &Whole, app: &str, admin: Option<&str>) -> String {
     let Whole { column_type, mode, strict } = *whole;
     format!(
         r#"CREATE SCHEMA IF NOT EXISTS cupel;

@@ -105,13 +105,14 @@ async fn with_set_config_one_expression_switches_organizations() -> TestResult {
 
 #[tokio::test]
 async fn without_the_question_after_release_sessions_hold_residue() -> TestResult {
-    let (attempts, _) = without(
+    let (attempts, rules) = without(
         "CREATE OR REPLACE FUNCTION cupel.session_is_clean() RETURNS boolean LANGUAGE sql STABLE
          AS 'SELECT now() = statement_timestamp()'",
     )
     .await?;
     assert_leaks(&attempts, "fetch from a cursor left open");
     assert_leaks(&attempts, "execute a prepared statement left behind");
+    assert!(rules.contains(&"D3"), "{rules:?}");
     Ok(())
 }
 

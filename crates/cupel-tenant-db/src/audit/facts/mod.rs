@@ -1,6 +1,7 @@
 //! What the catalogs say, read with a fixed number of queries however many tables there are.
 
 mod functions;
+mod installed;
 mod keys;
 mod policies;
 mod relations;
@@ -13,6 +14,7 @@ mod uses;
 use std::collections::{HashMap, HashSet};
 
 pub(crate) use functions::{Function, Trigger};
+pub(crate) use installed::{Compared, Installed, Part, There};
 pub(crate) use keys::{ForeignKey, UniqueKey};
 pub(crate) use policies::Policy;
 use relations::TenantColumns;
@@ -35,6 +37,8 @@ pub(crate) type Oid = i64;
 pub(crate) struct Facts {
     pub(crate) server: Server,
     pub(crate) declaration: Declaration,
+    /// What a migration made in the schema `cupel`; `None` where none was run.
+    pub(crate) installed: Option<Installed>,
     pub(crate) roles: Roles,
     pub(crate) relations: HashMap<Oid, Relation>,
     /// In the order of their names.
@@ -70,7 +74,9 @@ impl Facts {
         let Some(roles) = roles::read(conn, &question.app_role, &server).await? else {
             return Ok(None);
         };
-        let declaration = server::declaration(conn, question).await?;
+        let schemas = server::schemas(conn).await?;
+        let installed = installed::read(conn, question, &roles, &schemas).await?;
+        let declaration = server::declaration(conn, question, installed.as_ref()).await?;
         let list = relations::read(conn, &question.tenant_column, &declaration).await?;
         let order = list.iter().map(|it| it.oid).collect();
         let mut relations: HashMap<Oid, Relation> =
@@ -90,12 +96,12 @@ impl Facts {
         let principals = principals(&roles, &relations, &functions);
         let rights = rights::rights(conn, &principals, server.version, &columns).await?;
         let rewrites = rewrites::rewrites(conn).await?;
-        let schemas = server::schemas(conn).await?;
         let makes = server::makes(conn, roles.acting()).await?;
         functions::resolve(&mut functions, &relations, &reads, &surroundings);
         Ok(Some(Self {
             server,
             declaration,
+            installed,
             roles,
             relations,
             order,
@@ -119,6 +125,17 @@ impl Facts {
     /// The column that names the organization of a row of the table.
     pub(crate) fn tenant_column<'a>(&'a self, table: &'a Relation) -> &'a str {
         table.tenant_column(&self.asked_column)
+    }
+
+    /// Whether it is a function or procedure of the migration.
+    pub(crate) fn made(&self, routine: Oid) -> bool {
+        self.installed.as_ref().is_some_and(|it| it.find(routine).is_some())
+    }
+
+    /// Whether it is one, and as the migration makes it: what it does is known.
+    pub(crate) fn as_made(&self, routine: Oid) -> bool {
+        let found = self.installed.as_ref().and_then(|it| it.find(routine));
+        found.is_some_and(Compared::is_as_made)
     }
 
     /// The relations, in the order of their names.

@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use sqlx::PgConnection;
 
 use super::super::Question;
-use super::Oid;
+use super::{Installed, Oid};
 
 /// What the server is.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -98,6 +98,7 @@ impl Declaration {
 pub(super) async fn declaration(
     conn: &mut PgConnection,
     question: &Question,
+    installed: Option<&Installed>,
 ) -> Result<Declaration, sqlx::Error> {
     let mut declaration = Declaration::default();
     for name in &question.shared {
@@ -113,33 +114,22 @@ pub(super) async fn declaration(
             declaration.shared.insert(name);
         }
     }
-    let readable: bool = sqlx::query_scalar(
-        "SELECT coalesce(bool_and(has_schema_privilege(n.oid, 'USAGE')
-             AND has_table_privilege(c.oid, 'SELECT')
-             AND coalesce(has_function_privilege(to_regprocedure('cupel.settings()'), 'EXECUTE'), false)),
-           false)
+    let recorded = installed.and_then(|it| it.recorded.as_ref());
+    declaration.mode = recorded.map(|it| it.mode.clone());
+    declaration.app_role = recorded.and_then(|it| it.app.clone());
+    let rights: Option<(bool, bool)> = sqlx::query_as(
+        "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
+           NOT pg_is_in_recovery() AND has_database_privilege(current_database(), 'TEMPORARY')
+             AND pg_has_role(n.nspowner, 'USAGE')
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_event_trigger t WHERE t.evtenabled <> 'D')
          FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid
          WHERE n.nspname = 'cupel' AND c.relname = 'tenant_tables'",
     )
-    .fetch_one(&mut *conn)
-    .await?;
-    if !readable {
-        return Ok(declaration);
-    }
-    (declaration.is_ours, declaration.is_whole) = (true, true);
-    let settings: Option<(Option<String>, Option<String>, bool)> = sqlx::query_as(
-        "SELECT s.context, s.app_role, NOT pg_is_in_recovery()
-           AND has_database_privilege(current_database(), 'TEMPORARY')
-           AND pg_has_role(n.nspowner, 'USAGE')
-           AND NOT EXISTS (SELECT FROM pg_catalog.pg_event_trigger t WHERE t.evtenabled <> 'D')
-         FROM pg_catalog.pg_namespace n, cupel.settings() s WHERE n.nspname = 'cupel'",
-    )
     .fetch_optional(&mut *conn)
     .await?;
-    if let Some((mode, app_role, can_be_made)) = settings {
-        (declaration.mode, declaration.app_role) = (mode, app_role);
-        declaration.can_be_made = can_be_made;
-    }
+    let Some((true, can_be_made)) = rights else { return Ok(declaration) };
+    (declaration.is_ours, declaration.is_whole) = (true, true);
+    declaration.can_be_made = can_be_made;
     // By way of JSON: a database of an earlier version does not name the columns.
     let tables: Vec<(String, String, String, String, String, String)> = sqlx::query_as(
         "SELECT t.schema_name::text, t.table_name::text, t.kind, t.policies,

@@ -47,18 +47,16 @@ static UNREADABLE: Rule = Rule {
 };
 
 pub(super) fn find(facts: &Facts) -> Vec<Place> {
-    let mut functions: Vec<&Function> = facts
-        .functions
-        .values()
-        .filter(|it| it.callable && !(facts.declaration.is_ours && it.schema == "cupel"))
-        .collect();
+    let mut functions: Vec<&Function> =
+        facts.functions.values().filter(|it| it.callable && !facts.as_made(it.oid)).collect();
     functions.sort_by(|a, b| a.object.cmp(&b.object));
     let mut places = Vec::new();
     for function in functions {
         if !function.of_triggers {
             places.extend(borrowed(facts, function));
         }
-        if function.definer && !function.of_extension {
+        // Where it is one of ours, D3 says what should stand there.
+        if function.definer && !function.of_extension && !facts.made(function.oid) {
             places.extend(path(facts, function));
         }
         if function.leakproof {

@@ -8,6 +8,7 @@ mod indexes;
 mod keys;
 mod policies;
 mod roles;
+mod routines;
 mod server;
 mod settings;
 mod tables;
@@ -102,7 +103,7 @@ fn severity_of(class: Class) -> Severity {
 
 /// The rules that think about what was read.
 pub(super) fn from_facts(facts: &Facts, question: &Question) -> Vec<Place> {
-    let families: [fn(&Facts) -> Vec<Place>; 11] = [
+    let families: [fn(&Facts) -> Vec<Place>; 12] = [
         roles::find,
         grants::find,
         tables::find,
@@ -110,6 +111,7 @@ pub(super) fn from_facts(facts: &Facts, question: &Question) -> Vec<Place> {
         keys::find,
         views::find,
         functions::find,
+        routines::find,
         triggers::find,
         uses::find,
         indexes::find,

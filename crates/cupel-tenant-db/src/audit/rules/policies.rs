@@ -205,7 +205,7 @@ fn calls(facts: &Facts, table: &Relation, policy: &Policy, places: &mut Vec<Plac
             let place = OWN_FUNCTION.at(object.as_str(), fix).weighing(severity);
             places.push(place.noting(function.object.as_str()));
         }
-        if facts.declaration.is_ours && function.schema == "cupel" {
+        if facts.as_made(function.oid) {
             continue;
         }
         let reads_setting = function.body.contains("current_setting") || function.reads_context;

@@ -7,6 +7,7 @@ pub(crate) mod peer_rules;
 mod policies;
 mod powers;
 mod random;
+mod routines;
 mod schemas;
 pub(crate) mod stage;
 mod tables;

@@ -1,0 +1,261 @@
+//! The functions and procedures of the schema `cupel`, read out of the statements that make them.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Whole;
+
+/// A function or procedure of the schema `cupel`, with all that decides what it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct Routine {
+    pub(crate) name: String,
+    /// As the server writes them out, in no schema's sight but `pg_catalog`.
+    pub(crate) arguments: String,
+    /// `None` for a procedure.
+    pub(crate) returns: Option<String>,
+    pub(crate) language: String,
+    /// As the catalog says it: `i`, `s` or `v`.
+    pub(crate) volatility: String,
+    /// As the catalog says it: `s`, `r` or `u`.
+    pub(crate) parallel: String,
+    pub(crate) definer: bool,
+    pub(crate) leakproof: bool,
+    pub(crate) strict: bool,
+    /// What it sets while it runs, as `name=value`.
+    pub(crate) settings: Vec<String>,
+    pub(crate) body: String,
+}
+
+/// A routine that a migration makes, and to whom it is handed, quoted; `None` for whoever runs the migration.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) routine: Routine,
+    pub(crate) owner: Option<String>,
+}
+
+/// What is made by these statements. A body is what stands between two `$$`, and the server keeps it as it is.
+pub(crate) fn routines(sql: &str) -> Vec<Made> {
+    let mut made = Vec::new();
+    let mut owners = HashMap::new();
+    let mut rest = sql;
+    while !rest.is_empty() {
+        let line = rest.split('\n').next().unwrap_or_default();
+        if let Some(head) = created(rest) {
+            let mut parts = head.splitn(3, "$$");
+            let (head, body) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            made.push(parsed(head, body));
+            rest = parts.next().unwrap_or_default();
+            continue;
+        }
+        if let Some((name, owner)) = handed(line) {
+            owners.insert(name.to_owned(), owner.to_owned());
+        }
+        rest = rest.get(line.len() + 1..).unwrap_or_default();
+    }
+    let owner = |routine: &Routine| owners.get(&routine.name).cloned();
+    made.into_iter().map(|routine| Made { owner: owner(&routine), routine }).collect()
+}
+
+/// What comes after the beginning of a statement that makes a routine.
+fn created(text: &str) -> Option<&str> {
+    let text = text.strip_prefix("CREATE ")?;
+    let text = text.strip_prefix("OR REPLACE ").unwrap_or(text);
+    ["FUNCTION cupel.", "PROCEDURE cupel."].into_iter().find_map(|it| text.strip_prefix(it))
+}
+
+/// Which routine a statement hands to whom.
+fn handed(line: &str) -> Option<(&str, &str)> {
+    let text = line.strip_prefix("ALTER ")?;
+    let text = text.strip_prefix("FUNCTION ").or_else(|| text.strip_prefix("PROCEDURE "))?;
+    let (routine, owner) = text.trim_end_matches(';').split_once(" OWNER TO ")?;
+    Some((routine.strip_prefix("cupel.")?.split('(').next()?, owner))
+}
+
+fn parsed(head: &str, body: &str) -> Routine {
+    let (name, rest) = head.split_once('(').unwrap_or((head, ""));
+    let (arguments, rest) = rest.split_once(')').unwrap_or((rest, ""));
+    let (returns, rest) = rest.split_once("LANGUAGE ").unwrap_or(("", rest));
+    let returns = returns.trim().strip_prefix("RETURNS ").map(spaced);
+    let (rest, settings) = match rest.split_once(" SET ") {
+        Some((rest, settings)) => (rest, settings.trim().trim_end_matches("AS").trim()),
+        None => (rest, ""),
+    };
+    let settings = settings.split_once(" = ").map(|(name, value)| format!("{name}={value}"));
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let has = |word: &str| words.contains(&word);
+    let one_of = |known: &[(&str, &str)], otherwise: &str| {
+        let found = known.iter().find(|it| has(it.0)).map_or(otherwise, |it| it.1);
+        found.to_owned()
+    };
+    Routine {
+        name: name.to_owned(),
+        arguments: spaced(arguments),
+        returns,
+        language: words.first().map_or_else(String::new, |it| (*it).to_owned()),
+        volatility: one_of(&[("IMMUTABLE", "i"), ("STABLE", "s")], "v"),
+        parallel: one_of(&[("SAFE", "s"), ("RESTRICTED", "r")], "u"),
+        definer: has("DEFINER"),
+        leakproof: has("LEAKPROOF"),
+        strict: has("STRICT"),
+        settings: settings.into_iter().collect(),
+        body: body.to_owned(),
+    }
+}
+
+/// With one space where there are more, and none before a parenthesis: `TABLE (` is `TABLE(`.
+fn spaced(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace(" (", "(")
+}
+
+/// The names of those that decide whose rows are seen: which the policies call, or which write what these
+/// read, and whatever they call in turn.
+pub(crate) fn deciding(made: &[Made]) -> HashSet<String> {
+    const POLICIES: [&str; 2] = ["current_org_id", "current_workspace_id"];
+    let decides = |it: &Made| {
+        POLICIES.contains(&it.routine.name.as_str()) || it.routine.body.contains("set_config(")
+    };
+    let mut found: Vec<&Made> = made.iter().filter(|it| decides(it)).collect();
+    let mut at = 0;
+    while let Some(caller) = found.get(at).copied() {
+        at += 1;
+        let calls =
+            |it: &Made| caller.routine.body.contains(&format!("cupel.{}(", it.routine.name));
+        let more = made.iter().filter(|it| calls(it));
+        for callee in more {
+            if !found.iter().any(|it| it.routine.name == callee.routine.name) {
+                found.push(callee);
+            }
+        }
+    }
+    found.into_iter().map(|it| it.routine.name.clone()).collect()
+}
+
+/// What `cupel.settings()` gives, read from its body: nothing of the database is run to learn it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    pub(crate) column_type: String,
+    pub(crate) app: Option<String>,
+    pub(crate) admin: Option<String>,
+    pub(crate) mode: String,
+}
+
+impl Recorded {
+    /// Reads the body; `None` if it is not a list of texts.
+    pub(crate) fn parse(body: &str) -> Option<Self> {
+        let mut rest = body.trim().strip_prefix("SELECT ")?;
+        let mut texts = Vec::new();
+        // A later version may say more.
+        while texts.len() < 4 {
+            let (text, after) = match rest.strip_prefix("NULL") {
+                Some(after) => (None, after),
+                None => {
+                    let (text, after) = quoted(rest)?;
+                    (Some(text), after)
+                }
+            };
+            texts.push(text);
+            let after = after.strip_prefix("::text")?;
+            rest = after.strip_prefix(", ").unwrap_or(after);
+        }
+        let mut texts = texts.into_iter();
+        let (column_type, app, admin) = (texts.next()??, texts.next()?, texts.next()?);
+        Some(Self { column_type, app, admin, mode: texts.next()?? })
+    }
+
+    /// What a migration with these settings declares, as far as they say it; `None` if this version knows
+    /// no such thing.
+    pub(crate) fn whole(&self, strict: bool) -> Option<Whole> {
+        let column_type = crate::ColumnType::parse(&self.column_type)?;
+        Some(Whole { column_type, mode: crate::ContextMode::parse(&self.mode)?, strict })
+    }
+}
+
+/// A text as [`literal`](super::literal) quotes it, or without escapes, and what comes after it.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let escapes = text.starts_with('E');
+    let inner = text.strip_prefix('E').unwrap_or(text).strip_prefix('\'')?;
+    let mut read = String::new();
+    let mut characters = inner.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\'' if characters.next_if(|it| it.1 == '\'').is_none() => {
+                return Some((read, inner.get(at + 1..)?));
+            }
+            '\\' if escapes => read.push(characters.next()?.1),
+            other => read.push(other),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::installation;
+    use crate::{ColumnType, ContextMode};
+
+    const MODES: [ContextMode; 3] =
+        [ContextMode::Plain, ContextMode::Sealed, ContextMode::Register];
+
+    fn made(mode: ContextMode, strict: bool) -> (String, Vec<Made>) {
+        let sql = installation(&Whole { column_type: ColumnType::Uuid, mode, strict }, "app", None);
+        let made = routines(&sql);
+        (sql, made)
+    }
+
+    #[test]
+    fn every_routine_of_the_schema_is_read() {
+        for mode in MODES {
+            let (sql, made) = made(mode, true);
+            let written = sql.lines().filter(|it| created(it).is_some()).count();
+            assert_eq!((made.len(), sql.matches("$$").count()), (written, written * 2), "{mode:?}");
+            let names: HashSet<&str> = made.iter().map(|it| it.routine.name.as_str()).collect();
+            assert_eq!(names.len(), written, "one of each name: {mode:?}");
+            let whole = |it: &&Made| {
+                let it = &it.routine;
+                ["sql", "plpgsql"].contains(&it.language.as_str()) && it.body.len() > 10
+            };
+            assert_eq!(made.iter().filter(whole).count(), written, "{mode:?}: {made:#?}");
+            let owners = made.iter().filter(|it| it.owner.is_some()).count();
+            assert_eq!(owners, sql.matches("OWNER TO").count(), "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn all_that_decides_whose_rows_are_seen_is_known() {
+        for (mode, strict, expected) in [
+            (ContextMode::Plain, false, &["current_org_id", "current_workspace_id"][..]),
+            (ContextMode::Sealed, true, &["current_org_id", "current_workspace_id", "no_tenant"]),
+            (
+                ContextMode::Register,
+                false,
+                &["bind", "current_org_id", "current_workspace_id", "enter", "is_admin", "unbind"],
+            ),
+        ] {
+            let mut names: Vec<String> = deciding(&made(mode, strict).1).into_iter().collect();
+            names.sort();
+            assert_eq!(names, expected, "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_migration_says_of_itself_is_read_back() {
+        for (app, admin) in [("app", None), (r"it's \ app", Some(r#"a", 'b'::text, \'"#))] {
+            for mode in MODES {
+                let whole = Whole { column_type: ColumnType::Text, mode, strict: false };
+                let made = routines(&installation(&whole, app, admin));
+                let body = made.iter().find(|it| it.routine.name == "settings");
+                let read = body.and_then(|it| Recorded::parse(&it.routine.body));
+                let expected = Recorded {
+                    column_type: "text".to_owned(),
+                    app: Some(app.to_owned()),
+                    admin: admin.map(str::to_owned),
+                    mode: mode.as_str().to_owned(),
+                };
+                assert_eq!(read, Some(expected));
+            }
+        }
+        for body in ["SELECT evil()", "SELECT 'a'", "SELECT 'a'::text, NULL::text", ""] {
+            assert_eq!(Recorded::parse(body), None, "{body}");
+        }
+    }
+}
