@@ -77,10 +77,13 @@ async fn in_snapshot(
     closing: &'static str,
 ) -> Result<Option<AuditReport>, sqlx::Error> {
     const OPENING: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+        SELECT source FROM pg_catalog.pg_settings WHERE name = 'search_path';
         SET LOCAL search_path = pg_catalog; SET LOCAL quote_all_identifiers = off;
         SET LOCAL jit = off; SET LOCAL work_mem = '32MB'";
-    sqlx::raw_sql(OPENING).execute(&mut *conn).await?;
-    let read = read(conn, question).await;
+    let opened = sqlx::raw_sql(OPENING).fetch_all(&mut *conn).await?;
+    let path_source: String =
+        opened.first().map(|it| it.try_get(0)).transpose()?.unwrap_or_default();
+    let read = read(conn, question, &path_source).await;
     sqlx::raw_sql(closing).execute(&mut *conn).await?;
     let Some((facts, mut places)) = read? else { return Ok(None) };
     let mut policies = facts.installed.as_ref().map(|_| PolicyCheck::Unread);
@@ -101,9 +104,10 @@ async fn in_snapshot(
 async fn read(
     conn: &mut PgConnection,
     question: &Question,
+    path_source: &str,
 ) -> Result<Option<(Facts, Vec<rules::Place>)>, sqlx::Error> {
     let Some(facts) = Facts::read(conn, question).await? else { return Ok(None) };
     let mut places = rules::from_facts(&facts, question);
-    places.extend(rules::from_sql(conn, &facts, question).await?);
+    places.extend(rules::from_sql(conn, &facts, question, path_source).await?);
     Ok(Some((facts, places)))
 }

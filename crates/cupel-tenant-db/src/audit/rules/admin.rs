@@ -22,6 +22,14 @@ static PATH: Rule = Rule {
     allows: "a table, view or function of the application's to stand in for another, and to run as the admin role",
 };
 
+static UNKNOWN_PATH: Rule = Rule {
+    id: "A3",
+    severity: Severity::Low,
+    phase: 1,
+    problem: "the admin role's search path is the server's, which whoever asks may not know: the asking session has one of its own",
+    allows: "what A2 says, if a schema on it is open to the application",
+};
+
 /// What the admin role should not be.
 pub(super) fn find(facts: &Facts, admin: Option<&str>) -> Vec<Place> {
     let too_much = |it: &&Role| it.superuser || it.create_role || it.replication;
@@ -33,16 +41,49 @@ pub(super) fn find(facts: &Facts, admin: Option<&str>) -> Vec<Place> {
     admin.map(place).into_iter().collect()
 }
 
-/// Whether the application can put something on the search path that the admin role's sessions begin with.
+/// The search path that sessions begin with where neither their role nor the database has one: what the server
+/// was configured with. `source` is where this session's own comes from.
 ///
-/// Without a preset for the role or the database it is the server's, as far as this session shows it.
+/// It hides behind a path that this session has to itself. The files can still be read then, by whoever may; what
+/// the server's command line says comes before them, and stands in a file for superusers.
+async fn configured(conn: &mut PgConnection, source: &str) -> Result<Option<String>, sqlx::Error> {
+    const SHOWN: [&str; 4] =
+        ["default", "environment variable", "configuration file", "command line"];
+    if SHOWN.contains(&source) {
+        let shown = "SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'search_path'";
+        return sqlx::query_scalar(shown).fetch_one(conn).await;
+    }
+    let readable: bool = sqlx::query_scalar(
+        "SELECT has_function_privilege('pg_show_all_file_settings()', 'EXECUTE')
+           AND has_function_privilege('pg_read_file(text, bigint, bigint, boolean)', 'EXECUTE')",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    if !readable {
+        return Ok(None);
+    }
+    let path: Option<Option<String>> = sqlx::query_scalar(
+        "SELECT coalesce((SELECT f.setting FROM pg_show_all_file_settings() f
+             WHERE f.name = 'search_path' AND f.applied ORDER BY f.seqno DESC LIMIT 1), s.boot_val)
+         FROM pg_catalog.pg_settings s WHERE s.name = 'search_path'
+           AND strpos(pg_read_file('postmaster.opts', 0, 1000000, true), 'search_path') = 0",
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(path.flatten())
+}
+
+/// Whether the application can put something on the search path that the admin role's sessions begin with.
 pub(super) async fn path(
     conn: &mut PgConnection,
     facts: &Facts,
     admin: Option<&str>,
+    source: &str,
 ) -> Result<Option<Place>, sqlx::Error> {
     let Some(admin) = admin.and_then(|name| facts.roles.named(name)) else { return Ok(None) };
-    let row: Option<(Option<String>, Option<String>, String)> = sqlx::query_as(
+    let configured = configured(conn, source).await?;
+    // Where it is not known, the schemas to pin are those of the default.
+    let (known, open, closed, database): (bool, Option<String>, Option<String>, String) = sqlx::query_as(
         "WITH presets AS (
            SELECT d.setrole, d.setdatabase, substr(s.text, 13) AS path
            FROM pg_catalog.pg_db_role_setting d CROSS JOIN LATERAL unnest(d.setconfig) s(text)
@@ -51,13 +92,10 @@ pub(super) async fn path(
          ), path(text) AS (
            SELECT coalesce(
              (SELECT p.path FROM presets p WHERE p.setrole IN (0, $1::oid)
-              ORDER BY p.setrole <> 0 DESC, p.setdatabase <> 0 DESC LIMIT 1),
-             (SELECT CASE WHEN EXISTS (SELECT FROM presets p
-                  WHERE p.setrole = 0 OR p.setrole = session_user::regrole) THEN g.boot_val ELSE g.reset_val END
-              FROM pg_catalog.pg_settings g WHERE g.name = 'search_path'))
+              ORDER BY p.setrole <> 0 DESC, p.setdatabase <> 0 DESC LIMIT 1), $4)
          ), entries AS (
            SELECT e.at, CASE btrim(e.name, ' \"') WHEN '$user' THEN $2 ELSE btrim(e.name, ' \"') END AS name
-           FROM path, unnest(string_to_array(path.text, ',')) WITH ORDINALITY e(name, at)
+           FROM path, unnest(string_to_array(coalesce(path.text, '\"$user\", public'), ',')) WITH ORDINALITY e(name, at)
          ), judged AS (
            SELECT e.at, e.name, EXISTS (SELECT FROM unnest($3::int8[]::oid[]) r(role)
              WHERE CASE WHEN n.oid IS NULL THEN has_database_privilege(r.role, current_database(), 'CREATE')
@@ -66,7 +104,7 @@ pub(super) async fn path(
            WHERE e.name NOT IN ('pg_catalog', 'pg_temp', '')
              AND (n.oid IS NULL OR has_schema_privilege($1::oid, n.oid, 'USAGE'))
          )
-         SELECT string_agg(name, ', ' ORDER BY at) FILTER (WHERE open),
+         SELECT (SELECT text IS NOT NULL FROM path), string_agg(name, ', ' ORDER BY at) FILTER (WHERE open),
            string_agg(quote_ident(name), ', ' ORDER BY at) FILTER (WHERE NOT open),
            quote_ident(current_database())
          FROM judged",
@@ -74,14 +112,17 @@ pub(super) async fn path(
     .bind(admin.oid)
     .bind(&admin.name)
     .bind(facts.roles.acting())
-    .fetch_optional(conn)
+    .bind(configured)
+    .fetch_one(conn)
     .await?;
-    Ok(row.and_then(|(open, closed, database)| {
-        let closed = closed.map_or_else(String::new, |it| format!(", {it}"));
-        let fix = format!(
-            "ALTER ROLE {} IN DATABASE {database} SET search_path = pg_catalog{closed}",
-            quoted(&admin.name)
-        );
-        Some(PATH.at(&admin.name, sql(fix)).noting(open?))
-    }))
+    let closed = closed.map_or_else(String::new, |it| format!(", {it}"));
+    let fix = sql(format!(
+        "ALTER ROLE {} IN DATABASE {database} SET search_path = pg_catalog{closed}",
+        quoted(&admin.name)
+    ));
+    if known {
+        return Ok(open.map(|open| PATH.at(&admin.name, fix).noting(open)));
+    }
+    // Where the application can make nothing, no path leads to anything of its own.
+    Ok(facts.makes.objects.then(|| UNKNOWN_PATH.at(&admin.name, fix)))
 }

@@ -128,11 +128,12 @@ const COMMON: &str = "WITH q AS (SELECT $1::int8[]::oid[] AS acting, $2::text AS
       $3::text AS revokees, $4::text[] AS tenant_columns, $5::oid AS app),
     r AS (SELECT unnest(q.acting) AS role FROM q)";
 
-/// The rules that are one query each.
+/// The rules that are one query each. `path_source` is where the session's own search path came from.
 pub(super) async fn from_sql(
     conn: &mut PgConnection,
     facts: &Facts,
     question: &Question,
+    path_source: &str,
 ) -> Result<Vec<Place>, sqlx::Error> {
     let mut places = Vec::new();
     let tenant_columns: HashSet<&str> =
@@ -159,6 +160,6 @@ pub(super) async fn from_sql(
             places.push(asked.rule.at(object, fix).weighing(found.unwrap_or(asked.rule.severity)));
         }
     }
-    places.extend(admin::path(conn, facts, question.admin_role.as_deref()).await?);
+    places.extend(admin::path(conn, facts, question.admin_role.as_deref(), path_source).await?);
     Ok(places)
 }

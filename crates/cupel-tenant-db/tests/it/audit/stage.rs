@@ -112,9 +112,14 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn start() -> Outcome<Self> {
+        Self::at(empty().await?).await
+    }
+
+    /// The same in an empty database.
+    pub(crate) async fn at(root_url: String) -> Outcome<Self> {
         let suffix = Uuid::new_v4().simple().to_string().chars().take(12).collect::<String>();
         let app = format!("app_{suffix}");
-        let stage = Self { root_url: empty().await?, app, suffix };
+        let stage = Self { root_url, app, suffix };
         stage.root(BASE).await?;
         Ok(stage)
     }
@@ -178,7 +183,7 @@ impl Stage {
     }
 
     /// Runs an attack, and says whether it worked.
-    async fn attack(&self, case: &Case) -> Outcome<bool> {
+    pub(crate) async fn attack(&self, case: &Case) -> Outcome<bool> {
         let mut sessions: Vec<(Who, PgConnection)> = Vec::new();
         let mut results = Vec::new();
         for (who, sql) in case.attack {
