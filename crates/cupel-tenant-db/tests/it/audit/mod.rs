@@ -3,6 +3,7 @@
 mod admin;
 mod code;
 mod declared;
+mod minors;
 pub(crate) mod peer_rules;
 mod policies;
 mod powers;

@@ -153,7 +153,11 @@ impl Stage {
             .fetch_one(&mut conn)
             .await?;
         match std::env::var("CUPEL_POSTGRES_VERSION") {
-            Ok(asked) if asked != (version / 10_000).to_string() => {
+            Ok(asked) => {
+                let (major, minor) = (version / 10_000, version % 10_000);
+                if asked == major.to_string() || asked == format!("{major}.{minor}") {
+                    return Ok(version);
+                }
                 Err(format!("the server is {version}, and {asked} was asked for").into())
             }
             _ => Ok(version),
