@@ -33,8 +33,10 @@ pub(crate) struct Function {
     pub(crate) of_extension: bool,
     /// Whether only a trigger can call it.
     pub(crate) of_triggers: bool,
-    /// Whether the application can call it by itself.
+    /// Whether the application can call it by itself, or by an aggregate.
     pub(crate) callable: bool,
+    /// The aggregates by which it can: their owner's right to call it counts, not the application's.
+    pub(crate) aggregates: Vec<String>,
     /// Relations that a parsed body depends on.
     pub(crate) depends: Vec<Oid>,
     /// What the body touches, and with whose rights: `None` is whoever calls.
@@ -49,6 +51,9 @@ pub(crate) struct Function {
     /// Whether it reads the context.
     #[sqlx(skip)]
     pub(crate) reads_context: bool,
+    /// Whether it sends notifications, and whether of a row that a trigger sees.
+    #[sqlx(skip)]
+    pub(crate) notifies: Option<bool>,
 }
 
 /// A trigger that somebody made.
@@ -80,6 +85,15 @@ pub(super) async fn read(
            EXISTS (SELECT FROM unnest($1::int8[]::oid[]) r(role)
              WHERE has_function_privilege(r.role, p.oid, 'EXECUTE')
                AND has_schema_privilege(r.role, n.oid, 'USAGE')) AS callable,
+           ARRAY(SELECT g.aggfnoid::oid::regprocedure::text FROM pg_catalog.pg_aggregate g
+             JOIN pg_catalog.pg_proc w ON w.oid = g.aggfnoid
+             WHERE p.oid IN (g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn,
+                 g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn)
+               AND has_function_privilege(w.proowner, p.oid, 'EXECUTE')
+               AND EXISTS (SELECT FROM unnest($1::int8[]::oid[]) r(role)
+                 WHERE has_function_privilege(r.role, w.oid, 'EXECUTE')
+                   AND has_schema_privilege(r.role, w.pronamespace, 'USAGE'))
+             ORDER BY 1) AS aggregates,
            ARRAY(SELECT DISTINCT d.refobjid::int8 FROM pg_catalog.pg_depend d
              WHERE p.prosqlbody IS NOT NULL AND d.classid = 'pg_catalog.pg_proc'::regclass
                AND d.objid = p.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass) AS depends
@@ -97,7 +111,9 @@ pub(super) async fn read(
     .bind(acting)
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|it| (it.oid, it)).collect())
+    let called =
+        |it: Function| Function { callable: it.callable || !it.aggregates.is_empty(), ..it };
+    Ok(rows.into_iter().map(called).map(|it| (it.oid, it)).collect())
 }
 
 pub(super) async fn triggers(conn: &mut PgConnection) -> Result<Vec<Trigger>, sqlx::Error> {
@@ -232,6 +248,9 @@ pub(super) fn resolve(
         function.reads_context =
             known.contexts.iter().any(|it| function.body.contains(it.as_str()))
                 || context.iter().any(|it| words.contains(it));
+        let of_row = words.contains("new") || words.contains("old");
+        function.notifies =
+            (words.contains("pg_notify") || words.contains("notify")).then_some(of_row);
         let named = words.iter().filter_map(|it| by_name.get(it)).flatten();
         let touched: HashSet<Oid> = if function.depends.is_empty() {
             named.copied().collect()

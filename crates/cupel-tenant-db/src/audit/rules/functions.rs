@@ -2,7 +2,7 @@
 
 use cupel_tenant::Severity;
 
-use super::{Asked, Place, Rule, severity_of, sql};
+use super::{Asked, Place, Rule, severity_of, sql, steps};
 use crate::audit::expr::Class;
 use crate::audit::facts::{Facts, Function, Kind, Oid};
 
@@ -73,7 +73,8 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
 
 fn revoke(facts: &Facts, function: &Function) -> super::Fix {
     let revokees = facts.roles.revokees();
-    sql(format!("REVOKE EXECUTE ON ROUTINE {} FROM {revokees}", function.signature))
+    let routines = std::iter::once(&function.signature).chain(&function.aggregates);
+    steps(routines.map(|it| format!("REVOKE EXECUTE ON ROUTINE {it} FROM {revokees}")))
 }
 
 impl Facts {
@@ -179,7 +180,8 @@ pub(super) const ASKED: &[Asked] = &[
               AND d.deptype = 'e' AND d.classid = 'pg_proc'::regclass
             JOIN pg_catalog.pg_proc p ON p.oid = d.objid, q
             WHERE e.extname IN ('dblink', 'adminpack', 'pg_cron', 'pg_net', 'http', 'plsh', 'pageinspect',
-                'pg_visibility', 'pg_buffercache', 'pgrowlocks', 'pgstattuple')
+                'pg_visibility', 'pg_buffercache', 'pgrowlocks', 'pgstattuple', 'pg_walinspect', 'pg_freespacemap',
+                'pg_surgery', 'amcheck')
               AND p.prorettype <> 'trigger'::regtype
               AND EXISTS (SELECT FROM r WHERE has_function_privilege(r.role, p.oid, 'EXECUTE')
                 AND has_schema_privilege(r.role, p.pronamespace, 'USAGE'))

@@ -136,6 +136,38 @@ pub(super) const ASKED: &[Asked] = &[
     },
     Asked {
         rule: Rule {
+            id: "G6",
+            severity: Severity::Medium,
+            phase: 2,
+            problem: "the application's role was granted what the server keeps for administration as it is delivered",
+            allows: "reading files, what the planner keeps of every organization's values, or the server's secrets",
+        },
+        query: "SELECT p.oid::regprocedure::text,
+              format('REVOKE ALL ON FUNCTION %s FROM %s', p.oid::regprocedure, q.revokees),
+              CASE WHEN p.proname IN ('pg_read_file', 'pg_read_binary_file', 'lo_import', 'lo_export', 'pg_file_write')
+                THEN 'critical' END
+            FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_init_privs i ON i.objoid = p.oid
+                AND i.classoid = 'pg_catalog.pg_proc'::regclass AND i.privtype = 'i',
+              LATERAL aclexplode(p.proacl) a, q
+            WHERE (a.grantee = 0 OR EXISTS (SELECT FROM r WHERE r.role <> 0 AND pg_has_role(r.role, a.grantee, 'USAGE')))
+              AND NOT EXISTS (SELECT FROM aclexplode(i.initprivs) o WHERE o.grantee = a.grantee)
+            UNION
+            SELECT 'pg_catalog.' || c.relname, format('REVOKE ALL ON pg_catalog.%I FROM %s', c.relname, q.revokees),
+              CASE WHEN c.relname IN ('pg_statistic', 'pg_statistic_ext_data', 'pg_largeobject') THEN 'critical' END
+            FROM pg_catalog.pg_class c JOIN pg_catalog.pg_init_privs i ON i.objoid = c.oid
+                AND i.classoid = 'pg_catalog.pg_class'::regclass AND i.objsubid = 0 AND i.privtype = 'i'
+              LEFT JOIN LATERAL (SELECT a.attacl FROM pg_catalog.pg_attribute a
+                WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL) t ON true,
+              LATERAL (SELECT * FROM aclexplode(c.relacl) UNION ALL SELECT * FROM aclexplode(t.attacl)) a, q
+            WHERE c.relnamespace = 'pg_catalog'::regnamespace
+              AND (a.grantee = 0 OR EXISTS (SELECT FROM r WHERE r.role <> 0 AND pg_has_role(r.role, a.grantee, 'USAGE')))
+              AND NOT EXISTS (SELECT FROM aclexplode(i.initprivs) o
+                WHERE o.grantee IN (0, a.grantee) AND o.privilege_type = a.privilege_type)
+              AND NOT EXISTS (SELECT FROM pg_catalog.pg_init_privs j, aclexplode(j.initprivs) o
+                WHERE j.classoid = i.classoid AND j.objoid = c.oid AND j.objsubid > 0 AND o.grantee = a.grantee)",
+    },
+    Asked {
+        rule: Rule {
             id: "S6",
             severity: Severity::Low,
             phase: 2,

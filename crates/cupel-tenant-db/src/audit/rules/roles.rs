@@ -18,7 +18,7 @@ static PREDEFINED: Rule = Rule {
     severity: Severity::Medium,
     phase: 1,
     problem: "the application's role is a member of a predefined role that reaches beyond its tables",
-    allows: "reading files, running programs, or watching the statements of others",
+    allows: "reading files, running programs, watching the statements of others, or reading what the planner keeps of their rows",
 };
 
 static OWNER: Rule = Rule {
@@ -56,9 +56,11 @@ static REPLICATES: Rule = Rule {
 /// What membership of a predefined role is worth.
 fn worth(role: &str) -> Option<Severity> {
     Some(match role {
-        "pg_read_server_files" | "pg_write_server_files" | "pg_execute_server_program" => {
-            Severity::Critical
-        }
+        // All data is also what the planner keeps of every table's values, and the pages of large objects.
+        "pg_read_server_files"
+        | "pg_write_server_files"
+        | "pg_execute_server_program"
+        | "pg_read_all_data" => Severity::Critical,
         "pg_monitor"
         | "pg_create_subscription"
         | "pg_read_all_stats"
@@ -66,7 +68,6 @@ fn worth(role: &str) -> Option<Severity> {
         | "pg_read_all_settings"
         | "pg_signal_backend"
         | "pg_maintain"
-        | "pg_read_all_data"
         | "pg_write_all_data" => Severity::Medium,
         "pg_checkpoint" | "pg_use_reserved_connections" | "pg_signal_autovacuum_worker" => {
             Severity::Low

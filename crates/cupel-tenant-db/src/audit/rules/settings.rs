@@ -95,6 +95,29 @@ pub(super) const ASKED: &[Asked] = &[
             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, q
             WHERE c.relname = 'pg_stat_statements' AND c.relkind = 'v'
               AND EXISTS (SELECT FROM r WHERE has_table_privilege(r.role, c.oid, 'SELECT')
-                AND has_schema_privilege(r.role, n.oid, 'USAGE'))",
+                AND has_schema_privilege(r.role, n.oid, 'USAGE'))
+            UNION ALL
+            SELECT p.oid::regprocedure::text,
+              format('REVOKE ALL ON FUNCTION %s FROM %s', p.oid::regprocedure, q.revokees), 'low'
+            FROM pg_catalog.pg_proc p, q
+            WHERE p.proname = 'pg_stat_statements' AND EXISTS (SELECT FROM pg_catalog.pg_depend d
+                WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+              AND EXISTS (SELECT FROM r WHERE has_function_privilege(r.role, p.oid, 'EXECUTE')
+                AND has_schema_privilege(r.role, p.pronamespace, 'USAGE'))",
+    },
+    Asked {
+        rule: Rule {
+            id: "S11",
+            severity: Severity::Info,
+            phase: 2,
+            problem: "sessions of the application's role can end each other",
+            allows: "an organization to stop the statements of another, which have the same role",
+        },
+        query: "SELECT p.oid::regprocedure::text,
+              format('REVOKE EXECUTE ON FUNCTION %s FROM %s', p.oid::regprocedure, q.revokees), NULL::text
+            FROM pg_catalog.pg_proc p, q
+            WHERE p.pronamespace = 'pg_catalog'::regnamespace
+              AND p.proname IN ('pg_terminate_backend', 'pg_cancel_backend')
+              AND EXISTS (SELECT FROM r WHERE has_function_privilege(r.role, p.oid, 'EXECUTE'))",
     },
 ];

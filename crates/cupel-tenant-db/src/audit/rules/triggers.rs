@@ -22,6 +22,14 @@ static BORROWED: Rule = Rule {
     allows: "rows of others to be written, if its code does not hold to the organization",
 };
 
+static NOTIFIES: Rule = Rule {
+    id: "S10",
+    severity: Severity::Medium,
+    phase: 3,
+    problem: "a trigger on a tenant table sends notifications of the row",
+    allows: "every session that listens to read them, whoever's row it is: a channel has no rights",
+};
+
 pub(super) fn find(facts: &Facts) -> Vec<Place> {
     let mut places = Vec::new();
     for trigger in &facts.triggers {
@@ -38,6 +46,11 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
             let place = OWN_CODE.at(object(), fix).noting(function.object.as_str());
             let severity = if facts.makes.objects { Severity::Critical } else { Severity::Medium };
             places.push(place.weighing(severity));
+        }
+        if let Some(of_row) = function.notifies.filter(|_| on.is_of_orgs()) {
+            let fix = words("notify without what is in the row, and have whoever listens read it");
+            let place = NOTIFIES.at(object(), fix).noting(function.object.as_str());
+            places.push(if of_row { place } else { place.weighing(Severity::Info) });
         }
         let fires = facts.app_may(on.oid, &[Right::Insert, Right::Update, Right::Delete]);
         if fires && facts.reaches(function).is_some_and(|it| it > Class::Isolates) {

@@ -3,6 +3,7 @@
 mod admin;
 mod code;
 mod declared;
+mod indirect;
 mod minors;
 pub(crate) mod peer_rules;
 mod policies;
@@ -24,6 +25,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         code::FUNCTIONS,
         code::TRIGGERS,
         code::VIEWS,
+        indirect::INDIRECT,
         policies::POLICIES,
         powers::RIGHTS,
         powers::ROLES,

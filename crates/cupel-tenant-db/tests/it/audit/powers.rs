@@ -33,6 +33,15 @@ pub(super) const ROLES: &[Case] = &[
         shared: &["bag"],
         ..CASE
     },
+    // All data is also what the planner knows of the rows that policies hide.
+    Case {
+        rule: "R2",
+        object: "pg_read_all_data",
+        broken: "GRANT pg_read_all_data TO {app}; ANALYZE items",
+        near: "GRANT pg_read_all_data TO {own}; ANALYZE items",
+        attack: &[(A, PLANNED)],
+        ..CASE
+    },
     Case {
         rule: "R2",
         object: "pg_monitor",
@@ -112,7 +121,38 @@ pub(super) const ROLES: &[Case] = &[
     },
 ];
 
+/// What the planner keeps of the notes.
+const PLANNED: &str = "SELECT stavalues1::text FROM pg_statistic WHERE starelid = 'items'::regclass AND staattnum = 4";
+
 pub(super) const RIGHTS: &[Case] = &[
+    Case {
+        rule: "G6",
+        object: "pg_catalog.pg_statistic",
+        broken: "GRANT SELECT ON pg_statistic TO {app}; ANALYZE items",
+        near: "GRANT SELECT ON pg_statistic TO {own}; ANALYZE items",
+        attack: &[(A, PLANNED)],
+        ..CASE
+    },
+    Case {
+        rule: "G6",
+        object: "pg_catalog.pg_statistic",
+        broken: "GRANT {grp} TO {app}; ANALYZE items;
+            GRANT SELECT (starelid, staattnum, stavalues1) ON pg_statistic TO {grp}",
+        near: "GRANT {grp} TO {app}; ANALYZE items; GRANT SELECT ON pg_stats TO {grp}",
+        attack: &[(A, PLANNED)],
+        ..CASE
+    },
+    Case {
+        rule: "G6",
+        object: "pg_read_binary_file(text)",
+        broken: "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text) TO {app}; CHECKPOINT",
+        near: "GRANT EXECUTE ON FUNCTION pg_relation_filepath(regclass) TO {app}; CHECKPOINT",
+        attack: &[(
+            A,
+            "SELECT encode(pg_read_binary_file(pg_relation_filepath('items')), 'escape')",
+        )],
+        ..CASE
+    },
     Case {
         rule: "G1",
         broken: "GRANT TRUNCATE ON items TO {app}",
@@ -309,7 +349,33 @@ pub(super) const SETTINGS: &[Case] = &[
         object: "public.pg_stat_statements",
         severity: Severity::Low,
         broken: "CREATE EXTENSION pg_stat_statements",
-        near: "CREATE EXTENSION pg_stat_statements; REVOKE ALL ON pg_stat_statements FROM PUBLIC",
+        near: "CREATE EXTENSION pg_stat_statements; REVOKE ALL ON pg_stat_statements FROM PUBLIC;
+            REVOKE ALL ON FUNCTION pg_stat_statements FROM PUBLIC",
+        ..CASE
+    },
+    // What the view reads from can be asked by itself.
+    Case {
+        rule: "S5",
+        object: "public.pg_stat_statements(boolean)",
+        severity: Severity::Low,
+        broken: "CREATE EXTENSION pg_stat_statements; REVOKE ALL ON pg_stat_statements FROM PUBLIC",
+        near: "CREATE EXTENSION pg_stat_statements; REVOKE ALL ON pg_stat_statements FROM PUBLIC;
+            REVOKE ALL ON FUNCTION pg_stat_statements FROM PUBLIC",
+        ..CASE
+    },
+    Case {
+        rule: "S11",
+        object: "pg_terminate_backend(integer,bigint)",
+        severity: Severity::Info,
+        broken: "SELECT",
+        near: "REVOKE EXECUTE ON FUNCTION pg_terminate_backend, pg_cancel_backend FROM PUBLIC",
+        attack: &[
+            (B, "SELECT 1::text"),
+            (A, "SELECT pg_terminate_backend(pid, 5000)::text FROM pg_stat_activity
+               WHERE usename = current_user AND pid <> pg_backend_pid()"),
+            (Root, "SELECT (count(*) = 1)::text FROM pg_stat_activity WHERE usename = '{app}'"),
+        ],
+        shows: Changed,
         ..CASE
     },
     Case {
