@@ -4,6 +4,7 @@ mod access_log;
 mod context;
 mod install;
 mod policies;
+mod recorded;
 mod roles;
 mod routines;
 mod shadow;
@@ -14,8 +15,9 @@ pub(crate) use access_log::ACCESS_LOG;
 pub(crate) use context::{GUARD, context, shared};
 pub(crate) use install::{Whole, hardening, installation};
 pub(crate) use policies::{definition, isolate, policies, policies_of, record};
+pub(crate) use recorded::Recorded;
 pub(crate) use roles::{Purpose, correct_role, create_role, grant_schema};
-pub(crate) use routines::{Made, Recorded, Routine, deciding, routines};
+pub(crate) use routines::{Made, Routine, deciding, routines};
 pub(crate) use shadow::{SHADOWLESS, SHADOWS, cast_shadow, counts, forget, lift_shadow};
 pub(crate) use surroundings::{
     children_are_closed, give_nothing, given_by_default, invokers, lost_views, owners_views,

@@ -2,8 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Whole;
-
 /// A function or procedure of the schema `cupel`, with all that decides what it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
 pub(crate) struct Routine {
@@ -75,11 +73,10 @@ fn parsed(head: &str, body: &str) -> Routine {
     let (arguments, rest) = rest.split_once(')').unwrap_or((rest, ""));
     let (returns, rest) = rest.split_once("LANGUAGE ").unwrap_or(("", rest));
     let returns = returns.trim().strip_prefix("RETURNS ").map(spaced);
-    let (rest, settings) = match rest.split_once(" SET ") {
-        Some((rest, settings)) => (rest, settings.trim().trim_end_matches("AS").trim()),
-        None => (rest, ""),
-    };
-    let settings = settings.split_once(" = ").map(|(name, value)| format!("{name}={value}"));
+    let mut clauses = rest.trim_end().trim_end_matches("AS").split(" SET ");
+    let rest = clauses.next().unwrap_or_default();
+    let settings = clauses.filter_map(|it| it.trim().split_once(" = "));
+    let settings = settings.map(|(name, value)| format!("{name}={value}")).collect();
     let words: Vec<&str> = rest.split_whitespace().collect();
     let has = |word: &str| words.contains(&word);
     let one_of = |known: &[(&str, &str)], otherwise: &str| {
@@ -96,7 +93,7 @@ fn parsed(head: &str, body: &str) -> Routine {
         definer: has("DEFINER"),
         leakproof: has("LEAKPROOF"),
         strict: has("STRICT"),
-        settings: settings.into_iter().collect(),
+        settings,
         body: body.to_owned(),
     }
 }
@@ -129,68 +126,10 @@ pub(crate) fn deciding(made: &[Made]) -> HashSet<String> {
     found.into_iter().map(|it| it.routine.name.clone()).collect()
 }
 
-/// What `cupel.settings()` gives, read from its body: nothing of the database is run to learn it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Recorded {
-    pub(crate) column_type: String,
-    pub(crate) app: Option<String>,
-    pub(crate) admin: Option<String>,
-    pub(crate) mode: String,
-}
-
-impl Recorded {
-    /// Reads the body; `None` if it is not a list of texts.
-    pub(crate) fn parse(body: &str) -> Option<Self> {
-        let mut rest = body.trim().strip_prefix("SELECT ")?;
-        let mut texts = Vec::new();
-        // A later version may say more.
-        while texts.len() < 4 {
-            let (text, after) = match rest.strip_prefix("NULL") {
-                Some(after) => (None, after),
-                None => {
-                    let (text, after) = quoted(rest)?;
-                    (Some(text), after)
-                }
-            };
-            texts.push(text);
-            let after = after.strip_prefix("::text")?;
-            rest = after.strip_prefix(", ").unwrap_or(after);
-        }
-        let mut texts = texts.into_iter();
-        let (column_type, app, admin) = (texts.next()??, texts.next()?, texts.next()?);
-        Some(Self { column_type, app, admin, mode: texts.next()?? })
-    }
-
-    /// What a migration with these settings declares, as far as they say it; `None` if this version knows
-    /// no such thing.
-    pub(crate) fn whole(&self, strict: bool) -> Option<Whole> {
-        let column_type = crate::ColumnType::parse(&self.column_type)?;
-        Some(Whole { column_type, mode: crate::ContextMode::parse(&self.mode)?, strict })
-    }
-}
-
-/// A text as [`literal`](super::literal) quotes it, or without escapes, and what comes after it.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let escapes = text.starts_with('E');
-    let inner = text.strip_prefix('E').unwrap_or(text).strip_prefix('\'')?;
-    let mut read = String::new();
-    let mut characters = inner.char_indices().peekable();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '\'' if characters.next_if(|it| it.1 == '\'').is_none() => {
-                return Some((read, inner.get(at + 1..)?));
-            }
-            '\\' if escapes => read.push(characters.next()?.1),
-            other => read.push(other),
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::installation;
+    use crate::schema::{Whole, installation};
     use crate::{ColumnType, ContextMode};
 
     const MODES: [ContextMode; 3] =
@@ -221,6 +160,31 @@ mod tests {
     }
 
     #[test]
+    fn every_clause_of_a_routine_is_read() {
+        let sql = "CREATE FUNCTION cupel.f(a text, b uuid)
+              RETURNS TABLE (c text) LANGUAGE sql IMMUTABLE LEAKPROOF STRICT PARALLEL RESTRICTED
+              SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+              AS $$ SELECT 1 $$;\nALTER FUNCTION cupel.f(text, uuid) OWNER TO \"g\";\n";
+        let made = routines(sql);
+        let text = |it: &str| it.to_owned();
+        let expected = Routine {
+            name: text("f"),
+            arguments: text("a text, b uuid"),
+            returns: Some(text("TABLE(c text)")),
+            language: text("sql"),
+            volatility: text("i"),
+            parallel: text("r"),
+            definer: true,
+            leakproof: true,
+            strict: true,
+            settings: vec![text("search_path=pg_catalog, pg_temp"), text("jit=off")],
+            body: text(" SELECT 1 "),
+        };
+        let made: Vec<_> = made.into_iter().map(|it| (it.routine, it.owner)).collect();
+        assert_eq!(made, [(expected, Some(text("\"g\"")))]);
+    }
+
+    #[test]
     fn all_that_decides_whose_rows_are_seen_is_known() {
         for (mode, strict, expected) in [
             (ContextMode::Plain, false, &["current_org_id", "current_workspace_id"][..]),
@@ -234,28 +198,6 @@ mod tests {
             let mut names: Vec<String> = deciding(&made(mode, strict).1).into_iter().collect();
             names.sort();
             assert_eq!(names, expected, "{mode:?}");
-        }
-    }
-
-    #[test]
-    fn what_a_migration_says_of_itself_is_read_back() {
-        for (app, admin) in [("app", None), (r"it's \ app", Some(r#"a", 'b'::text, \'"#))] {
-            for mode in MODES {
-                let whole = Whole { column_type: ColumnType::Text, mode, strict: false };
-                let made = routines(&installation(&whole, app, admin));
-                let body = made.iter().find(|it| it.routine.name == "settings");
-                let read = body.and_then(|it| Recorded::parse(&it.routine.body));
-                let expected = Recorded {
-                    column_type: "text".to_owned(),
-                    app: Some(app.to_owned()),
-                    admin: admin.map(str::to_owned),
-                    mode: mode.as_str().to_owned(),
-                };
-                assert_eq!(read, Some(expected));
-            }
-        }
-        for body in ["SELECT evil()", "SELECT 'a'", "SELECT 'a'::text, NULL::text", ""] {
-            assert_eq!(Recorded::parse(body), None, "{body}");
         }
     }
 }

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::super::Question;
 use super::{Oid, Roles};
-use crate::schema::{self, Made, Recorded, Routine, Whole};
+use crate::schema::{self, Made, Purpose, Recorded, Routine, Whole};
 use crate::{ColumnType, ContextMode};
 
 /// The functions and procedures of the schema `cupel`: those that are there, beside those that the migration
@@ -28,6 +28,8 @@ pub(crate) struct Compared {
     pub(crate) differs: Vec<Part>,
     /// Whether it decides whose rows are seen.
     pub(crate) decides: bool,
+    /// Whether the application may call it.
+    pub(crate) granted: bool,
 }
 
 /// A routine that is there.
@@ -81,12 +83,15 @@ impl Part {
 struct Candidate {
     sql: String,
     made: Vec<Made>,
+    /// What the application is granted of it.
+    grants: String,
 }
 
 impl Candidate {
     fn of(whole: &Whole, app: &str, admin: Option<&str>) -> Self {
         let sql = schema::installation(whole, app, admin);
-        Self { made: schema::routines(&sql), sql }
+        let grants = schema::grant_schema(app, Purpose::App, app, whole.mode);
+        Self { made: schema::routines(&sql), sql, grants }
     }
 }
 
@@ -120,7 +125,7 @@ pub(super) async fn read(
     .fetch_one(conn)
     .await?;
     let owner = schemas.get("cupel").copied().unwrap_or_default();
-    let compared = candidates.into_iter().map(|it| compare(it.made, &there, roles, owner));
+    let compared = candidates.into_iter().map(|it| compare(it, &there, roles, owner));
     let differing = |it: &Vec<Compared>| it.iter().filter(|it| !it.is_as_made()).count();
     let compared = compared.min_by_key(differing).unwrap_or_default();
     Ok(Some(Installed { compared, of_another: of_another.unwrap_or(false), recorded }))
@@ -177,7 +182,8 @@ fn candidates(recorded: Option<&Recorded>, question: &Question) -> Vec<Candidate
     wholes.iter().map(|it| Candidate::of(it, app, admin.map(String::as_str))).collect()
 }
 
-fn compare(made: Vec<Made>, there: &[There], roles: &Roles, owner: Oid) -> Vec<Compared> {
+fn compare(candidate: Candidate, there: &[There], roles: &Roles, owner: Oid) -> Vec<Compared> {
+    let Candidate { made, grants, .. } = candidate;
     let deciding = schema::deciding(&made);
     let compared = made.into_iter().map(|made| {
         let same = |it: &&There| {
@@ -187,7 +193,8 @@ fn compare(made: Vec<Made>, there: &[There], roles: &Roles, owner: Oid) -> Vec<C
         let there = there.iter().find(same);
         let differs = there.map(|it| differences(&made, it, roles, owner)).unwrap_or_default();
         let decides = deciding.contains(&made.routine.name);
-        Compared { made, there: there.cloned(), differs, decides }
+        let granted = grants.contains(&format!("cupel.{}(", made.routine.name));
+        Compared { made, there: there.cloned(), differs, decides, granted }
     });
     compared.collect()
 }

@@ -1,5 +1,6 @@
 //! What the catalogs say, read with a fixed number of queries however many tables there are.
 
+mod bodies;
 mod functions;
 mod installed;
 mod keys;
@@ -97,7 +98,7 @@ impl Facts {
         let rights = rights::rights(conn, &principals, server.version, &columns).await?;
         let rewrites = rewrites::rewrites(conn).await?;
         let makes = server::makes(conn, roles.acting()).await?;
-        functions::resolve(&mut functions, &relations, &reads, &surroundings);
+        bodies::resolve(&mut functions, &relations, &reads, &surroundings);
         Ok(Some(Self {
             server,
             declaration,

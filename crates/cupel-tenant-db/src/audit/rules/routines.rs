@@ -2,7 +2,7 @@
 
 use cupel_tenant::Severity;
 
-use super::{Fix, Place, Rule, steps, words};
+use super::{Fix, Place, Rule, sql, steps, words};
 use crate::audit::facts::{Compared, Facts, Part, There, quoted};
 use crate::schema::Made;
 
@@ -20,6 +20,14 @@ static OTHER: Rule = Rule {
     phase: 3,
     problem: "the schema cupel was made by another version, or for other roles or settings than it says",
     allows: "nothing by itself; what this version relies on may be missing",
+};
+
+static KEPT: Rule = Rule {
+    id: "D1",
+    severity: Severity::Medium,
+    phase: 2,
+    problem: "the application's role may call what the migration keeps for administration",
+    allows: "entries of its own in the log of administration's access, in anybody's name",
 };
 
 const AGAIN: &str = "run the migration again";
@@ -45,6 +53,16 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
             }
         };
         places.push(place.weighing(severity));
+    }
+    for (compared, there) in
+        installed.compared.iter().filter_map(|it| Some((it, it.there.as_ref()?)))
+    {
+        let callable = facts.functions.get(&there.oid).is_some_and(|it| it.callable);
+        if callable && !compared.granted {
+            let revokees = facts.roles.revokees();
+            let revoke = format!("REVOKE EXECUTE ON ROUTINE {} FROM {revokees}", there.signature);
+            places.push(KEPT.at(&there.signature, sql(revoke)));
+        }
     }
     if installed.of_another {
         places.push(OTHER.at("schema cupel", words(AGAIN)));

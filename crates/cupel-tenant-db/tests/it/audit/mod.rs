@@ -4,6 +4,7 @@ mod admin;
 mod code;
 mod declared;
 mod indirect;
+mod installed;
 mod minors;
 pub(crate) mod peer_rules;
 mod policies;
@@ -11,6 +12,7 @@ mod powers;
 mod random;
 mod routines;
 mod schemas;
+mod settings;
 pub(crate) mod stage;
 mod tables;
 mod uses;
@@ -29,7 +31,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         policies::POLICIES,
         powers::RIGHTS,
         powers::ROLES,
-        powers::SETTINGS,
+        settings::SETTINGS,
         tables::KEYS,
         tables::TABLES,
         uses::USES,
