@@ -9,9 +9,6 @@ use crate::schema::{self, Declared};
 use crate::work::Work;
 use crate::{Error, Migration, SealKey};
 
-/// The advisory lock that migrations of one database take: the bytes of "cupel-db".
-const LOCK: i64 = 0x6375_7065_6c2d_6462;
-
 /// Brings the schema `cupel`, the tables and the rights about, in one transaction. Without work it is the
 /// schema alone, and nobody notices.
 pub(crate) async fn objects(
@@ -76,7 +73,6 @@ async fn install(
     admin: Option<&str>,
     changes: &mut Changes,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *conn).await?;
     let sql = migration.install_sql(app, admin);
     if installed(conn).await? != Some(fingerprint(conn, &sql).await?) {
         sqlx::raw_sql(AssertSqlSafe(sql.as_str())).execute(&mut *conn).await?;

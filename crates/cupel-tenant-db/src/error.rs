@@ -96,6 +96,17 @@ pub enum Error {
         source: BoxError,
     },
 
+    /// Another migration or adoption of the database was running for as long as one waits for it.
+    ///
+    /// Nothing was changed. One whose client was stopped runs on until the statement ends that it is at.
+    #[error(
+        "another migration or adoption of this database is running, and one at a time changes it; wait for it, or end its session with SELECT pg_terminate_backend({backend})"
+    )]
+    MigrationRunning {
+        /// The process of the server that it runs in.
+        backend: i32,
+    },
+
     /// A declared table has rows, and its keys let them refer to rows of other organizations or tell of
     /// them. Changing keys under rows takes steps that do not block whoever works with them.
     #[error(
@@ -343,6 +354,7 @@ impl Error {
             Self::LoginRefused { .. } | Self::Unreachable { .. } => LayerErrorKind::Unreachable,
             Self::AccessNotLogged { .. }
             | Self::CommitUnknown { .. }
+            | Self::MigrationRunning { .. }
             | Self::NothingStored { .. }
             | Self::PoolExhausted { .. }
             | Self::StillInUse { .. }

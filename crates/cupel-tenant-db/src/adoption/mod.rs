@@ -30,7 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// What takes long takes locks that nobody waits for: indexes are built `CONCURRENTLY`, constraints are added
 /// `NOT VALID` and validated. What takes a strong lock is short, waits two seconds for it at the most, and
-/// tries again. Stopped or failed at any point, it goes on from there when it is run again.
+/// tries again. Stopped or failed at any point, it goes on from there when it is run again. While one phase runs,
+/// no other phase and no migration of the database does: [`Migration::LOCK`].
 ///
 /// From the enforcement on, keys begin with the organization: `ON CONFLICT (id)` becomes
 /// `ON CONFLICT (org_id, id)`. Until then, services connect with
@@ -148,13 +149,13 @@ ALTER TABLE {0} ALTER COLUMN {column} SET DEFAULT cupel_shadow.org_id()::{plain}
         Ok(opened.close().await)
     }
 
-    /// Tells how far each declared table is, and what was counted.
+    /// Tells how far each declared table is, and what was counted, also while a phase is running.
     ///
     /// # Errors
     ///
     /// As [`Migration::run`]. Nothing is written.
     pub async fn status(&self) -> Result<Vec<Adopted>, Error> {
-        let mut opened = self.migration.open().await?;
+        let mut opened = self.migration.open_to_read().await?;
         let status = status::read(&mut opened).await;
         opened.close().await;
         status
@@ -164,7 +165,7 @@ ALTER TABLE {0} ALTER COLUMN {column} SET DEFAULT cupel_shadow.org_id()::{plain}
     ///
     /// # Errors
     ///
-    /// As [`status`](Self::status).
+    /// As [`Migration::run`].
     pub async fn forget(&self) -> Result<Changes, Error> {
         let mut opened = self.migration.open().await?;
         let shapes = std::mem::take(&mut opened.shapes);

@@ -14,6 +14,7 @@ mod history;
 mod isolation;
 mod lifecycle;
 mod migration;
+mod migration_lock;
 mod mutation;
 mod pooler;
 mod replica;

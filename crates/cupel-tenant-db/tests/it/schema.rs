@@ -7,7 +7,7 @@ use sqlx::Executor;
 
 use crate::bed::{TestResult, as_role, assert_isolated, empty, pair, scope, sql};
 
-const UNKEYED: &str = r#"
+pub(crate) const UNKEYED: &str = r#"
 CREATE TABLE clients (id text COLLATE "C" PRIMARY KEY);
 CREATE TABLE projects (id int PRIMARY KEY, client text COLLATE "C" REFERENCES clients (id), slug text,
   CONSTRAINT projects_slug UNIQUE (slug) DEFERRABLE);
@@ -23,7 +23,7 @@ CREATE VIEW slugs AS SELECT slug FROM projects;
 CREATE VIEW upper_slugs AS SELECT upper(slug) AS slug FROM slugs;
 "#;
 
-fn tables() -> Vec<Table> {
+pub(crate) fn tables() -> Vec<Table> {
     vec![
         Table::org("clients").org_column("id"),
         Table::org("projects").org_column("client"),

@@ -1,14 +1,14 @@
+mod lock;
+mod opened;
+
 use std::fmt;
 
 use cupel_tenant::Changes;
-use sqlx::{ConnectOptions, Connection, PgConnection};
+pub(crate) use opened::Opened;
 
-use crate::builder::connect_options;
-use crate::login::Login;
 use crate::schema::{self, Purpose, Whole};
-use crate::shape::Shape;
 use crate::work::Work;
-use crate::{ColumnType, ContextMode, Error, SealKey, Table, apply, fit};
+use crate::{ColumnType, ContextMode, Error, SealKey, Table, apply};
 
 /// What makes a database keep organizations apart: roles, the schema `cupel`, and row-level security on
 /// every declared table.
@@ -21,6 +21,10 @@ use crate::{ColumnType, ContextMode, Error, SealKey, Table, apply, fit};
 /// (for the admin path) and revoke `set_config`, without which one injected expression can switch
 /// organizations inside a SELECT. The sealed context needs none: an owner with CREATEROLE makes the role
 /// `cupel_guard`. Where somebody else has made it, from PostgreSQL 16 on the owner needs it WITH ADMIN OPTION.
+///
+/// One migration or [`Adoption`](crate::Adoption) at a time changes a database: each holds the advisory lock
+/// [`LOCK`](Self::LOCK) for as long as it is connected. The owner's URL leads to the server itself, not to a pooler
+/// that hands out backends by the transaction.
 ///
 /// # Examples
 ///
@@ -52,55 +56,14 @@ pub struct Migration {
     allow_plaintext: bool,
 }
 
-/// The owner's connection, with what was looked at.
-pub(crate) struct Opened {
-    pub(crate) conn: PgConnection,
-    app: Login,
-    admin: Option<Login>,
-    /// The role that reads the keys of seals, where contexts are sealed.
-    guard: Option<Login>,
-    pub(crate) shapes: Vec<Shape>,
-    pub(crate) changes: Changes,
-}
-
-impl Opened {
-    async fn check_roles(mut self) -> Result<Self, Error> {
-        for role in self.guard.iter().chain([&self.app]).chain(&self.admin) {
-            role.check(&mut self.conn).await?;
-        }
-        Ok(self)
-    }
-
-    pub(crate) async fn make_roles(&mut self) -> Result<(), Error> {
-        for role in self.guard.iter().chain([&self.app]).chain(&self.admin) {
-            role.ensure(&mut self.conn, &mut self.changes).await?;
-        }
-        Ok(())
-    }
-
-    /// Looks at the tables again.
-    pub(crate) async fn reread(&mut self, migration: &Migration) -> Result<(), Error> {
-        self.shapes =
-            fit::shapes(&mut self.conn, &migration.tables, migration.whole.column_type).await?;
-        Ok(())
-    }
-
-    pub(crate) fn app(&self) -> &str {
-        &self.app.name
-    }
-
-    pub(crate) fn admin(&self) -> Option<&str> {
-        self.admin.as_ref().map(|login| login.name.as_str())
-    }
-
-    /// Returns what changed.
-    pub(crate) async fn close(self) -> Changes {
-        let _ = self.conn.close().await;
-        self.changes
-    }
-}
-
 impl Migration {
+    /// The key of the advisory lock that a migration's session holds in its database: the bytes of `cupel-db`.
+    ///
+    /// Whatever else changes the schema can be kept apart from migrations by `pg_try_advisory_lock` of the same
+    /// key. It should not wait for the lock in a statement, because an adoption that builds an index would wait
+    /// for that statement.
+    pub const LOCK: i64 = 0x6375_7065_6c2d_6462;
+
     /// A migration with the URL of the role that owns the tables.
     pub fn new(owner_url: &str) -> Self {
         Self {
@@ -204,14 +167,16 @@ impl Migration {
     /// All of it but the roles is one transaction: dropped or failed half-way, it has changed nothing,
     /// and it can be run again. Tables without rows are given the keys, references and indexes that carry the
     /// organization; where there are rows, an [`Adoption`](crate::Adoption) does so without long locks, and
-    /// this refuses. A table in its shadow phase is left as it is.
+    /// this refuses. A table in its shadow phase is left as it is. While another migration of the database
+    /// runs, this waits for some seconds, and then refuses.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidUrl`], [`Error::PlainText`], [`Error::InvalidTableName`] and
     /// [`Error::InvalidColumnName`] before any I/O; [`Error::TableUnfit`], [`Error::NeedsAdoption`] and
-    /// [`Error::RoleUnfit`] before anything is written; [`Error::PowerfulRole`] if the application's URL is
-    /// the owner's; [`Error::OwnerLacksRight`]; [`Error::Unreachable`] and [`Error::LoginRefused`].
+    /// [`Error::RoleUnfit`] before anything is written; [`Error::MigrationRunning`]; [`Error::PowerfulRole`] if
+    /// the application's URL is the owner's; [`Error::OwnerLacksRight`]; [`Error::Unreachable`] and
+    /// [`Error::LoginRefused`].
     pub async fn run(&self) -> Result<Changes, Error> {
         let mut opened = self.open().await?;
         let work = Work::of(&opened.shapes, self.whole.column_type)?;
@@ -226,37 +191,6 @@ impl Migration {
         Ok(opened.close().await)
     }
 
-    /// Connects as the owner, and refuses what cannot be migrated. Writes nothing.
-    pub(crate) async fn open(&self) -> Result<Opened, Error> {
-        if self.is_sealed() && self.seal_keys.is_empty() {
-            return Err(Error::NoSealKey { mode: self.whole.mode.as_str() });
-        }
-        let owner = connect_options(&self.owner_url, "owner", self.allow_plaintext)?;
-        let app = self.app()?;
-        let admin = self.admin()?;
-        for table in &self.tables {
-            table.parsed()?;
-        }
-        let taken = [Some(&app), admin.as_ref()];
-        for login in taken.into_iter().flatten() {
-            if login.name == owner.get_username() {
-                let which = login.purpose.as_str();
-                return Err(Error::PowerfulRole { which, power: "is the owner's role" });
-            }
-        }
-        if admin.as_ref().is_some_and(|admin| admin.name == app.name) {
-            return Err(Error::PowerfulRole { which: "app", power: "is the admin's role too" });
-        }
-        // Passwords are in some statements, and none of them is worth a line in a log.
-        let owner = owner.disable_statement_logging();
-        let mut conn = PgConnection::connect_with(&owner).await.map_err(Error::connect("owner"))?;
-        let shapes = fit::shapes(&mut conn, &self.tables, self.whole.column_type).await?;
-        fit::views(&mut conn, &shapes, &app.name).await?;
-        let guard = self.is_sealed().then(Login::guard);
-        let opened = Opened { conn, app, admin, guard, shapes, changes: Changes::none() };
-        opened.check_roles().await
-    }
-
     pub(crate) fn type_of_columns(&self) -> ColumnType {
         self.whole.column_type
     }
@@ -267,26 +201,6 @@ impl Migration {
 
     pub(crate) fn is_sealed(&self) -> bool {
         self.whole.mode != ContextMode::Plain
-    }
-
-    fn app(&self) -> Result<Login, Error> {
-        match &self.app_url {
-            Some(url) => Login::parse(url, Purpose::App, self.allow_plaintext),
-            None => Ok(Login {
-                name: "cupel_app".to_owned(),
-                purpose: Purpose::App,
-                password: None,
-                options: Some(
-                    connect_options(&self.owner_url, "owner", self.allow_plaintext)?
-                        .username("cupel_app"),
-                ),
-            }),
-        }
-    }
-
-    fn admin(&self) -> Result<Option<Login>, Error> {
-        let parse = |url| Login::parse(url, Purpose::Admin, self.allow_plaintext);
-        self.admin_url.as_deref().map(parse).transpose()
     }
 }
 
