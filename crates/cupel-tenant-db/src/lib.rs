@@ -75,6 +75,7 @@ mod login;
 mod look;
 mod migration;
 mod options;
+mod pieces;
 mod pool;
 mod power;
 mod prove;

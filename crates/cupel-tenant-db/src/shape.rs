@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use crate::pieces::{self, Piece};
 use crate::schema::{Declared, TableName};
 
 /// A declared table that is there.
@@ -42,8 +43,8 @@ pub(crate) struct Index {
     pub(crate) unique: bool,
     pub(crate) primary: bool,
     pub(crate) exclusion: bool,
-    /// Whether a constraint stands on it.
-    pub(crate) constraint: bool,
+    /// How the constraint is defined that stands on it, as the server writes it.
+    pub(crate) constraint: Option<String>,
     pub(crate) deferrable: bool,
     pub(crate) deferred: bool,
     /// Whether it can be referred to: of columns alone, whole, and checked at once.
@@ -55,6 +56,9 @@ pub(crate) struct Index {
     pub(crate) definition: String,
     /// Its key columns; of an expression an empty name.
     pub(crate) columns: Vec<String>,
+    /// What it is made of, where the table is partitioned.
+    #[sqlx(skip)]
+    pub(crate) pieces: Vec<Piece>,
 }
 
 /// A foreign key.
@@ -70,7 +74,8 @@ pub(crate) struct Reference {
     pub(crate) full_match: bool,
     pub(crate) deferrable: bool,
     pub(crate) deferred: bool,
-    pub(crate) valid: bool,
+    /// What it is made of, where the table is partitioned.
+    pub(crate) pieces: Vec<Piece>,
 }
 
 /// A foreign key of another table that refers to this one.
@@ -83,7 +88,7 @@ pub(crate) struct Referrer {
 }
 
 type ReferenceRow =
-    (String, String, String, Vec<String>, Vec<String>, String, String, bool, bool, bool, bool);
+    (String, String, String, Vec<String>, Vec<String>, String, String, bool, bool, bool);
 
 impl Shape {
     /// Reads the table; `None` if there is none.
@@ -120,8 +125,12 @@ impl Shape {
         .await?;
         let org = column(conn, &declared.name, &declared.org_column).await?;
         let workspace = column(conn, &declared.name, &declared.workspace_column).await?;
-        let indexes = indexes(conn, &declared.name).await?;
-        let references = references(conn, &name).await?;
+        let mut indexes = indexes(conn, &declared.name).await?;
+        let mut references = references(conn, &name).await?;
+        if partitioned {
+            pieces::of_indexes(conn, &name, &mut indexes).await?;
+            pieces::of_references(conn, &name, &mut references).await?;
+        }
         let referrers = referrers(conn, &name).await?;
         Ok(Some(Self {
             declared,
@@ -167,7 +176,7 @@ async fn column(
 async fn indexes(conn: &mut PgConnection, table: &TableName) -> Result<Vec<Index>, sqlx::Error> {
     sqlx::query_as(
         "SELECT c.relname::text AS name, i.indisunique AS unique, i.indisprimary AS primary,
-           i.indisexclusion AS exclusion, k.oid IS NOT NULL AS constraint,
+           i.indisexclusion AS exclusion, pg_catalog.pg_get_constraintdef(k.oid) AS constraint,
            coalesce(k.condeferrable, false) AS deferrable, coalesce(k.condeferred, false) AS deferred,
            i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
              AND i.indexprs IS NULL AS referable,
@@ -196,8 +205,7 @@ async fn references(conn: &mut PgConnection, table: &str) -> Result<Vec<Referenc
                  JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num ORDER BY u.at),
            ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY u(num, at)
                  JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.num ORDER BY u.at),
-           k.confdeltype::text, k.confupdtype::text, k.confmatchtype = 'f', k.condeferrable, k.condeferred,
-           k.convalidated
+           k.confdeltype::text, k.confupdtype::text, k.confmatchtype = 'f', k.condeferrable, k.condeferred
          FROM pg_catalog.pg_constraint k
          JOIN pg_catalog.pg_class c ON c.oid = k.confrelid
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -208,7 +216,7 @@ async fn references(conn: &mut PgConnection, table: &str) -> Result<Vec<Referenc
     .await?;
     let reference = |row: ReferenceRow| {
         let (name, schema, table, columns, to_columns, on_delete, on_update, ..) = row;
-        let (full_match, deferrable, deferred, valid) = (row.7, row.8, row.9, row.10);
+        let (full_match, deferrable, deferred) = (row.7, row.8, row.9);
         Reference {
             name,
             to: TableName { schema, table },
@@ -219,7 +227,7 @@ async fn references(conn: &mut PgConnection, table: &str) -> Result<Vec<Referenc
             full_match,
             deferrable,
             deferred,
-            valid,
+            pieces: Vec::new(),
         }
     };
     Ok(rows.into_iter().map(reference).collect())

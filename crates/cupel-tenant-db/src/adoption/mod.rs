@@ -1,5 +1,6 @@
 //! Bringing isolation to tables that are in use.
 
+mod keys;
 mod rows;
 mod status;
 mod steps;
@@ -230,7 +231,7 @@ ALTER TABLE {0} ALTER COLUMN {column} SET DEFAULT cupel_shadow.org_id()::{plain}
         shapes = std::mem::take(&mut opened.shapes);
         let plan = crate::keys::plan(&shapes)?;
         let mut steps = self.steps(&mut opened.conn).await?;
-        changes.extend(steps.build(&shapes, &plan).await?);
+        changes.extend(steps.build(&plan).await?);
         opened.shapes = shapes;
         changes.into_iter().for_each(|change| opened.changes.push(change));
         Ok(())

@@ -5,7 +5,6 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::{AdoptionStep, rows};
 use crate::error::sqlstate;
-use crate::keys::{NewIndex, NewReference, Plan};
 use crate::login::lacks;
 use crate::schema::{self, TableName};
 use crate::shape::Shape;
@@ -53,7 +52,7 @@ impl<'a> Steps<'a> {
     }
 
     /// Runs one statement that takes long and lets others go on, outside a transaction.
-    async fn long(&mut self, sql: String) -> Result<(), Error> {
+    pub(super) async fn long(&mut self, sql: String) -> Result<(), Error> {
         self.conn
             .execute(AssertSqlSafe(sql))
             .await
@@ -100,78 +99,6 @@ ALTER TABLE {table} ADD CONSTRAINT cupel_org_not_null CHECK ({column} IS NOT NUL
 ALTER TABLE {table} DROP CONSTRAINT cupel_org_not_null"
         ))
         .await
-    }
-
-    /// Builds the indexes and references of the plan that are not there yet.
-    pub(super) async fn build(
-        &mut self,
-        shapes: &[Shape],
-        plan: &Plan,
-    ) -> Result<Vec<String>, Error> {
-        let mut changes = Vec::new();
-        let shape = |name: &TableName| shapes.iter().find(|it| it.name() == name);
-        for index in &plan.indexes {
-            let there = shape(&index.table)
-                .and_then(|it| it.indexes.iter().find(|it| it.name == index.name));
-            if there.is_none_or(|it| !it.valid) {
-                self.index(index, there.is_some()).await?;
-                changes.push(format!("built {} for {}", index.name, index.table));
-            }
-        }
-        for reference in &plan.references {
-            let there = shape(&reference.table)
-                .and_then(|it| it.references.iter().find(|it| it.name == reference.name));
-            if there.is_none_or(|it| !it.valid) {
-                self.reference(reference, there.is_some()).await?;
-                changes.push(format!("validated {} of {}", reference.replaces, reference.table));
-            }
-        }
-        Ok(changes)
-    }
-
-    async fn index(&mut self, index: &NewIndex, is_broken: bool) -> Result<(), Error> {
-        self.tell_of(&index.table, format!("building {}", index.what), None);
-        if is_broken {
-            // One that was stopped half-way is left behind, and not usable.
-            let schema = schema::ident(&index.table.schema);
-            let name = schema::ident(&index.name);
-            self.long(format!("DROP INDEX CONCURRENTLY {schema}.{name}")).await?;
-        }
-        self.long(index.create(true)).await
-    }
-
-    async fn reference(&mut self, reference: &NewReference, is_there: bool) -> Result<(), Error> {
-        let table = &reference.table;
-        self.tell_of(table, format!("validating foreign key {}", reference.replaces), None);
-        let broken = rows::count(self.conn, &reference.violations).await?;
-        if broken > 0 {
-            let problem = format!(
-                "has rows that refer by foreign key {} to rows of another organization ({broken} of them); put them right first",
-                reference.replaces
-            );
-            return Err(Error::TableUnfit { table: table.to_string(), problem });
-        }
-        if !is_there {
-            self.short(&reference.add(true)).await?;
-        }
-        self.long(reference.validate()).await
-    }
-
-    /// Puts the new keys in the place of the old.
-    pub(super) async fn swap(&mut self, plan: &Plan) -> Result<Vec<String>, Error> {
-        let mut changes = Vec::new();
-        for reference in &plan.references {
-            let what = format!("foreign key {}", reference.replaces);
-            self.tell_of(&reference.table, format!("replacing {what}"), None);
-            self.short(&reference.replace()).await?;
-            changes.push(format!("{what} of {} carries the organization", reference.table));
-        }
-        for swap in &plan.swaps {
-            self.tell_of(&swap.table, format!("replacing {}", swap.what), None);
-            self.short(&swap.sql).await?;
-            changes.push(format!("{} of {} carries the organization", swap.what, swap.table));
-        }
-        Ok(changes)
     }
 
     /// Isolates the table, and takes its shadow away.

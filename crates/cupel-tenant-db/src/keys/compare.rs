@@ -1,5 +1,7 @@
+use super::swap::{self, when};
 use super::{NewIndex, NewReference, Plan, Swap, beside, named};
 use crate::Error;
+use crate::pieces::Piece;
 use crate::schema::ident;
 use crate::shape::{Index, Reference, Referrer, Shape};
 
@@ -36,6 +38,8 @@ pub(crate) fn plan(shapes: &[Shape]) -> Result<Plan, Error> {
             reference_of(shape, to, reference, &mut plan)?;
         }
     }
+    // A key stays for as long as something refers to it.
+    plan.swaps.sort_by_key(|it| it.to.is_none());
     Ok(plan)
 }
 
@@ -50,7 +54,7 @@ fn lacks(shape: &Shape, index: &Index) -> bool {
 }
 
 fn described(index: &Index) -> String {
-    let what = match (index.primary, index.constraint) {
+    let what = match (index.primary, index.constraint.is_some()) {
         (true, _) => "primary key",
         (false, true) => "constraint",
         (false, false) => "index",
@@ -69,9 +73,10 @@ fn lead(shape: &Shape, plan: &mut Plan) {
     let name = named(&format!("{}_{org}_idx", table.table), 63);
     plan.indexes.push(NewIndex {
         what: format!("index {name}"),
-        rest: format!(" ON {} USING btree ({})", table.quoted(), ident(org)),
+        keys: format!("{})", ident(org)),
         unique: false,
         table: table.clone(),
+        on: table.clone(),
         name,
     });
 }
@@ -80,41 +85,36 @@ fn index_of(shape: &Shape, index: &Index, plan: &mut Plan) -> Result<(), Error> 
     let what = described(index);
     // How an index starts that PostgreSQL writes out: pg_get_indexdef.
     let keys = index.definition.split_once(" USING btree (").map(|(_, keys)| keys);
-    let Some(keys) = keys.filter(|_| !index.exclusion && !shape.partitioned) else {
-        let column = &shape.declared.org_column;
+    let Some(keys) = keys.filter(|_| !index.exclusion) else {
+        let (column, by_hand) = (&shape.declared.org_column, swap::by_hand(shape, index));
         return Err(unfit(
             shape,
             format!(
-                "has {what} without {column}, which is not one to be rebuilt here; make it carry {column} by hand"
+                "has {what} without {column}, which the server cannot build beside it; while nobody works with the table, run: {by_hand}"
             ),
         ));
     };
-    let table = shape.name().clone();
-    let name = beside(&index.name);
-    let (quoted, new, old) = (table.quoted(), ident(&name), ident(&index.name));
-    let schema = ident(&table.schema);
-    let sql = if index.constraint {
-        let kind = if index.primary { "PRIMARY KEY" } else { "UNIQUE" };
-        let when = match (index.deferrable, index.deferred) {
-            (false, _) => "",
-            (true, false) => " DEFERRABLE",
-            (true, true) => " DEFERRABLE INITIALLY DEFERRED",
-        };
-        format!(
-            "ALTER TABLE {quoted} DROP CONSTRAINT {old}, ADD CONSTRAINT {old} {kind} USING INDEX {new}{when}"
-        )
-    } else {
-        format!("DROP INDEX {schema}.{old};\nALTER INDEX {schema}.{new} RENAME TO {old}")
-    };
-    plan.indexes.push(NewIndex {
-        name,
-        what: what.clone(),
-        rest: format!(" ON {quoted} USING btree ({}, {keys}", ident(&shape.declared.org_column)),
-        unique: index.unique,
-        table: table.clone(),
-    });
-    plan.swaps.push(Swap { table, what, sql, unique: index.unique });
+    let keys = format!("{}, {keys}", ident(&shape.declared.org_column));
+    for piece in pieces(shape, &index.name, &index.pieces) {
+        plan.indexes.push(NewIndex {
+            table: shape.name().clone(),
+            name: beside(&piece.name),
+            what: what.clone(),
+            keys: keys.clone(),
+            unique: index.unique,
+            on: piece.table,
+        });
+    }
+    plan.swaps.push(Swap::of_index(shape, index, what, &keys));
     Ok(())
+}
+
+/// Where something of a table is built: on the table, or on the leaves of one that is partitioned.
+fn pieces(shape: &Shape, name: &str, pieces: &[Piece]) -> Vec<Piece> {
+    if shape.partitioned {
+        return pieces.to_vec();
+    }
+    vec![Piece { table: shape.name().clone(), name: name.to_owned() }]
 }
 
 /// Whether the key leads to a row of the same organization.
@@ -145,8 +145,11 @@ fn reference_of(
     if matches!(reference.on_update.as_str(), "n" | "d") {
         return refuse("and ON UPDATE SET would empty the organization too");
     }
-    if from.partitioned {
-        return refuse("and the table is partitioned");
+    if to.partitioned {
+        return refuse(&format!(
+            "and {} is partitioned: its key cannot be changed while something refers to it",
+            reference.to
+        ));
     }
     let list = |first: &String, names: &[String]| {
         let all: Vec<String> = std::iter::once(first).chain(names).map(|it| ident(it)).collect();
@@ -167,34 +170,35 @@ fn reference_of(
         "r" => " ON UPDATE RESTRICT",
         _ => "",
     };
-    let when = match (reference.deferrable, reference.deferred) {
-        (false, _) => "",
-        (true, false) => " DEFERRABLE",
-        (true, true) => " DEFERRABLE INITIALLY DEFERRED",
-    };
+    let when = when(reference.deferrable, reference.deferred);
     let matching = reference.columns.iter().zip(&reference.to_columns);
     let matching: Vec<String> =
         matching.map(|(here, there)| format!("c.{} = p.{}", ident(here), ident(there))).collect();
-    plan.references.push(NewReference {
-        table: from.name().clone(),
-        to: reference.to.clone(),
-        replaces: reference.name.clone(),
-        name: beside(&reference.name),
-        definition: format!(
-            "FOREIGN KEY ({}) REFERENCES {} ({}){on_delete}{on_update}{when}",
-            list(org, &reference.columns),
-            reference.to.quoted(),
-            list(to_org, &reference.to_columns),
-        ),
-        violations: format!(
-            "SELECT count(*) FROM {} c JOIN {} p ON {} WHERE c.{} IS DISTINCT FROM p.{}",
-            from.name().quoted(),
-            reference.to.quoted(),
-            matching.join(" AND "),
-            ident(org),
-            ident(to_org)
-        ),
-    });
+    let matching = matching.join(" AND ");
+    let definition = format!(
+        "FOREIGN KEY ({}) REFERENCES {} ({}){on_delete}{on_update}{when}",
+        list(org, &reference.columns),
+        reference.to.quoted(),
+        list(to_org, &reference.to_columns),
+    );
+    for piece in pieces(from, &reference.name, &reference.pieces) {
+        plan.references.push(NewReference {
+            table: from.name().clone(),
+            to: reference.to.clone(),
+            replaces: reference.name.clone(),
+            name: beside(&piece.name),
+            definition: definition.clone(),
+            violations: format!(
+                "SELECT count(*) FROM {} c JOIN {} p ON {matching} WHERE c.{} IS DISTINCT FROM p.{}",
+                piece.table.quoted(),
+                reference.to.quoted(),
+                ident(org),
+                ident(to_org)
+            ),
+            on: piece.table,
+        });
+    }
+    plan.swaps.push(Swap::of_reference(from, reference, &definition));
     Ok(())
 }
 
@@ -221,9 +225,10 @@ fn refer_to(to: &Shape, reference: &Reference, plan: &mut Plan) {
         std::iter::once(org).chain(&reference.to_columns).map(|it| ident(it)).collect();
     plan.indexes.push(NewIndex {
         what: format!("index {name}, for foreign key {}", reference.name),
-        rest: format!(" ON {} USING btree ({})", table.quoted(), columns.join(", ")),
+        keys: format!("{})", columns.join(", ")),
         unique: true,
         table: table.clone(),
+        on: table.clone(),
         name,
     });
 }

@@ -1,10 +1,12 @@
 //! What keys and indexes lack so that each carries the organization, and the statements that make them so.
 
 mod compare;
+mod swap;
 
 use aws_lc_rs::digest;
 
 pub(crate) use compare::plan;
+pub(crate) use swap::Swap;
 
 use crate::schema::{TableName, ident};
 
@@ -15,28 +17,34 @@ pub(crate) struct Plan {
     pub(crate) indexes: Vec<NewIndex>,
     /// Foreign keys to add and to check.
     pub(crate) references: Vec<NewReference>,
-    /// What the new ones replace.
+    /// What puts them in the place of the old.
     pub(crate) swaps: Vec<Swap>,
 }
 
 #[derive(Debug)]
 pub(crate) struct NewIndex {
+    /// The declared table.
     pub(crate) table: TableName,
+    /// Where it is built: there, or on one of its leaves.
+    pub(crate) on: TableName,
     pub(crate) name: String,
     /// What is to be said of it.
     pub(crate) what: String,
-    /// After `CREATE [UNIQUE] INDEX [CONCURRENTLY] `.
-    rest: String,
+    /// After `CREATE [UNIQUE] INDEX [CONCURRENTLY] name ON table USING btree (`.
+    keys: String,
     unique: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct NewReference {
+    /// The declared table.
     pub(crate) table: TableName,
+    /// Where it is added: there, or on one of its leaves.
+    pub(crate) on: TableName,
     to: TableName,
-    /// The name of the one that it replaces, and will take.
+    /// The name of the one that it replaces.
     pub(crate) replaces: String,
-    /// Its name until then.
+    /// Its name until it takes the other's place.
     pub(crate) name: String,
     /// After `ADD CONSTRAINT name `.
     definition: String,
@@ -44,21 +52,11 @@ pub(crate) struct NewReference {
     pub(crate) violations: String,
 }
 
-/// One short statement that puts the new in the place of the old.
-#[derive(Debug)]
-pub(crate) struct Swap {
-    pub(crate) table: TableName,
-    pub(crate) what: String,
-    pub(crate) sql: String,
-    unique: bool,
-}
-
 impl Plan {
     /// The statements for tables that nobody works with yet.
     pub(crate) fn at_once(&self) -> String {
         let indexes = self.indexes.iter().map(|it| format!("{};\n", it.create(false)));
-        let references =
-            self.references.iter().map(|it| format!("{};\n{};\n", it.add(false), it.replace()));
+        let references = self.references.iter().map(|it| format!("{};\n", it.add(false)));
         let swaps = self.swaps.iter().map(|it| format!("{};\n", it.sql));
         indexes.chain(references).chain(swaps).collect()
     }
@@ -70,23 +68,14 @@ impl Plan {
         has_rows: impl Fn(&TableName) -> bool,
     ) -> Option<(TableName, String)> {
         let mut left = None;
-        let mut leave = |table: &TableName, what: String| {
-            left.get_or_insert_with(|| (table.clone(), what));
-        };
-        self.references.retain(|it| {
-            let stays = !has_rows(&it.table) && !has_rows(&it.to);
-            if !stays {
-                leave(&it.table, format!("foreign key {}", it.replaces));
-            }
-            stays
-        });
         self.swaps.retain(|it| {
-            let stays = !has_rows(&it.table);
-            if !stays && it.unique {
-                leave(&it.table, it.what.clone());
+            let stays = !has_rows(&it.table) && !it.to.as_ref().is_some_and(&has_rows);
+            if !stays && it.tells {
+                left.get_or_insert_with(|| (it.table.clone(), it.what.clone()));
             }
             stays
         });
+        self.references.retain(|it| !has_rows(&it.table) && !has_rows(&it.to));
         self.indexes.retain(|it| !has_rows(&it.table));
         left
     }
@@ -96,7 +85,8 @@ impl NewIndex {
     pub(crate) fn create(&self, concurrently: bool) -> String {
         let unique = if self.unique { "UNIQUE " } else { "" };
         let how = if concurrently { "CONCURRENTLY " } else { "" };
-        format!("CREATE {unique}INDEX {how}{}{}", ident(&self.name), self.rest)
+        let (name, on) = (ident(&self.name), self.on.quoted());
+        format!("CREATE {unique}INDEX {how}{name} ON {on} USING btree ({}", self.keys)
     }
 }
 
@@ -104,7 +94,7 @@ impl NewReference {
     pub(crate) fn add(&self, not_valid: bool) -> String {
         format!(
             "ALTER TABLE {} ADD CONSTRAINT {} {}{}",
-            self.table.quoted(),
+            self.on.quoted(),
             ident(&self.name),
             self.definition,
             if not_valid { " NOT VALID" } else { "" }
@@ -112,16 +102,7 @@ impl NewReference {
     }
 
     pub(crate) fn validate(&self) -> String {
-        format!("ALTER TABLE {} VALIDATE CONSTRAINT {}", self.table.quoted(), ident(&self.name))
-    }
-
-    /// Drops the old one and takes its name.
-    pub(crate) fn replace(&self) -> String {
-        let (table, old, new) = (self.table.quoted(), ident(&self.replaces), ident(&self.name));
-        format!(
-            "ALTER TABLE {table} DROP CONSTRAINT {old};
-ALTER TABLE {table} RENAME CONSTRAINT {new} TO {old}"
-        )
+        format!("ALTER TABLE {} VALIDATE CONSTRAINT {}", self.on.quoted(), ident(&self.name))
     }
 }
 

@@ -16,6 +16,7 @@ mod lifecycle;
 mod migration;
 mod migration_lock;
 mod mutation;
+mod partitions;
 mod pooler;
 mod replica;
 mod schema;

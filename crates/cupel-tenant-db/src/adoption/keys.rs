@@ -1,0 +1,95 @@
+//! Keys that carry the organization: built beside those that there are, and then put in their place.
+
+use super::rows;
+use super::steps::Steps;
+use crate::Error;
+use crate::keys::{NewIndex, NewReference, Plan};
+use crate::schema::ident;
+
+impl Steps<'_> {
+    /// Builds the indexes and references of the plan that are not there yet.
+    pub(super) async fn build(&mut self, plan: &Plan) -> Result<Vec<String>, Error> {
+        let mut changes = Vec::new();
+        for index in &plan.indexes {
+            let is_valid = self.index_is_valid(index).await?;
+            if is_valid != Some(true) {
+                self.index(index, is_valid.is_some()).await?;
+                changes.push(format!("built {} for {}", index.name, index.on));
+            }
+        }
+        for reference in &plan.references {
+            let is_valid = self.reference_is_valid(reference).await?;
+            if is_valid != Some(true) {
+                self.reference(reference, is_valid.is_some()).await?;
+                changes.push(format!("validated {} of {}", reference.replaces, reference.on));
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Whether the index is usable; `None` if there is none.
+    async fn index_is_valid(&mut self, index: &NewIndex) -> Result<Option<bool>, Error> {
+        sqlx::query_scalar(
+            "SELECT indisvalid FROM pg_catalog.pg_index WHERE indexrelid = pg_catalog.to_regclass($1)",
+        )
+        .bind(format!("{}.{}", ident(&index.on.schema), ident(&index.name)))
+        .fetch_optional(&mut *self.conn)
+        .await
+        .map_err(Error::statement("looking at the indexes"))
+    }
+
+    /// Whether the foreign key holds for all rows; `None` if there is none.
+    async fn reference_is_valid(
+        &mut self,
+        reference: &NewReference,
+    ) -> Result<Option<bool>, Error> {
+        sqlx::query_scalar(
+            "SELECT convalidated FROM pg_catalog.pg_constraint
+             WHERE conrelid = pg_catalog.to_regclass($1) AND conname = $2 AND contype = 'f'",
+        )
+        .bind(reference.on.quoted())
+        .bind(&reference.name)
+        .fetch_optional(&mut *self.conn)
+        .await
+        .map_err(Error::statement("looking at the foreign keys"))
+    }
+
+    async fn index(&mut self, index: &NewIndex, is_broken: bool) -> Result<(), Error> {
+        self.tell_of(&index.on, format!("building {}", index.what), None);
+        if is_broken {
+            // One that was stopped half-way is left behind, and not usable.
+            let schema = ident(&index.on.schema);
+            let name = ident(&index.name);
+            self.long(format!("DROP INDEX CONCURRENTLY {schema}.{name}")).await?;
+        }
+        self.long(index.create(true)).await
+    }
+
+    async fn reference(&mut self, reference: &NewReference, is_there: bool) -> Result<(), Error> {
+        let table = &reference.on;
+        self.tell_of(table, format!("validating foreign key {}", reference.replaces), None);
+        let broken = rows::count(self.conn, &reference.violations).await?;
+        if broken > 0 {
+            let problem = format!(
+                "has rows that refer by foreign key {} to rows of another organization ({broken} of them); put them right first",
+                reference.replaces
+            );
+            return Err(Error::TableUnfit { table: table.to_string(), problem });
+        }
+        if !is_there {
+            self.short(&reference.add(true)).await?;
+        }
+        self.long(reference.validate()).await
+    }
+
+    /// Puts the new keys in the place of the old.
+    pub(super) async fn swap(&mut self, plan: &Plan) -> Result<Vec<String>, Error> {
+        let mut changes = Vec::new();
+        for swap in &plan.swaps {
+            self.tell_of(&swap.table, format!("replacing {}", swap.what), None);
+            self.short(&swap.sql).await?;
+            changes.push(format!("{} of {} carries the organization", swap.what, swap.table));
+        }
+        Ok(changes)
+    }
+}

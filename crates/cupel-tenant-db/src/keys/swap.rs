@@ -1,0 +1,136 @@
+//! The short statements that put what was built in the place of what was there.
+
+use super::beside;
+use crate::schema::{TableName, ident};
+use crate::shape::{Index, Reference, Shape};
+
+/// What puts one key, index or foreign key in its place, in one transaction.
+#[derive(Debug)]
+pub(crate) struct Swap {
+    pub(crate) table: TableName,
+    /// The table that a foreign key refers to.
+    pub(super) to: Option<TableName>,
+    pub(crate) what: String,
+    pub(crate) sql: String,
+    /// Whether the old one lets organizations tell of each other.
+    pub(super) tells: bool,
+}
+
+impl Swap {
+    /// For an index whose keys, and what comes after them, are written so.
+    pub(super) fn of_index(shape: &Shape, index: &Index, what: String, keys: &str) -> Self {
+        let sql = match (shape.partitioned, &index.constraint) {
+            (false, Some(_)) => {
+                let (table, name) = (shape.name().quoted(), ident(&index.name));
+                format!(
+                    "ALTER TABLE {table} DROP CONSTRAINT {name}, {}",
+                    promote(index, &index.name)
+                )
+            }
+            (false, None) => {
+                let name = format!("{}.{}", ident(&shape.name().schema), ident(&index.name));
+                format!("DROP INDEX {name};\n{}", rename(shape.name(), &index.name))
+            }
+            (true, Some(definition)) => of_partitioned_constraint(shape, index, definition),
+            (true, None) => of_partitioned_index(shape, index, keys),
+        };
+        Self { table: shape.name().clone(), to: None, what, sql, tells: index.unique }
+    }
+
+    /// For a foreign key that is to be defined so.
+    pub(super) fn of_reference(from: &Shape, reference: &Reference, definition: &str) -> Self {
+        let (table, old) = (from.name().quoted(), ident(&reference.name));
+        let mut sql = format!("ALTER TABLE {table} DROP CONSTRAINT {old}");
+        let renamed = |table: &TableName, name: &str| {
+            format!(
+                ";\nALTER TABLE {} RENAME CONSTRAINT {} TO {}",
+                table.quoted(),
+                ident(&beside(name)),
+                ident(name)
+            )
+        };
+        if from.partitioned {
+            // Found on every leaf and valid, none is checked again.
+            sql.extend(reference.pieces.iter().map(|it| renamed(&it.table, &it.name)));
+            sql += &format!(";\nALTER TABLE {table} ADD CONSTRAINT {old} {definition}");
+        } else {
+            sql += &renamed(from.name(), &reference.name);
+        }
+        Self {
+            table: from.name().clone(),
+            to: Some(reference.to.clone()),
+            what: format!("foreign key {}", reference.name),
+            sql,
+            tells: true,
+        }
+    }
+}
+
+/// A partitioned table takes no index as its constraint. One that is made by its definition takes over what fits
+/// on the leaves, where that stands on a constraint as well, and builds nothing.
+fn of_partitioned_constraint(shape: &Shape, index: &Index, definition: &str) -> String {
+    let (table, name) = (shape.name().quoted(), ident(&index.name));
+    let mut sql = format!("ALTER TABLE {table} DROP CONSTRAINT {name};\n");
+    for piece in &index.pieces {
+        sql += &format!("ALTER TABLE {} {};\n", piece.table.quoted(), promote(index, &piece.name));
+    }
+    sql + &format!(
+        "ALTER TABLE {table} ADD CONSTRAINT {name} {}",
+        carrying(shape, index, definition)
+    )
+}
+
+/// The definition of a constraint, with the organization before its columns.
+fn carrying(shape: &Shape, index: &Index, definition: &str) -> String {
+    let with = if index.exclusion { " WITH =" } else { "" };
+    definition.replacen('(', &format!("({}{with}, ", ident(&shape.declared.org_column)), 1)
+}
+
+/// What makes a constraint carry the organization that cannot be built beside the old one.
+pub(super) fn by_hand(shape: &Shape, index: &Index) -> String {
+    let (table, name) = (shape.name().quoted(), ident(&index.name));
+    // It has the operator classes for the types of columns that organizations have.
+    let extension = match index.method.as_str() {
+        "gist" => "CREATE EXTENSION IF NOT EXISTS btree_gist; ",
+        _ => "",
+    };
+    let definition = carrying(shape, index, index.constraint.as_deref().unwrap_or_default());
+    format!(
+        "{extension}ALTER TABLE {table} DROP CONSTRAINT {name}, ADD CONSTRAINT {name} {definition}"
+    )
+}
+
+fn of_partitioned_index(shape: &Shape, index: &Index, keys: &str) -> String {
+    let (table, name) = (shape.name(), ident(&index.name));
+    let mut sql = format!("DROP INDEX {}.{name};\n", ident(&table.schema));
+    for piece in &index.pieces {
+        sql += &format!("{};\n", rename(&piece.table, &piece.name));
+    }
+    let unique = if index.unique { "UNIQUE " } else { "" };
+    sql + &format!("CREATE {unique}INDEX {name} ON {} USING btree ({keys}", table.quoted())
+}
+
+/// After `ALTER TABLE …`: makes what was built beside `name` the constraint of that name.
+fn promote(index: &Index, name: &str) -> String {
+    let kind = if index.primary { "PRIMARY KEY" } else { "UNIQUE" };
+    let when = when(index.deferrable, index.deferred);
+    format!("ADD CONSTRAINT {} {kind} USING INDEX {}{when}", ident(name), ident(&beside(name)))
+}
+
+fn rename(table: &TableName, name: &str) -> String {
+    format!(
+        "ALTER INDEX {}.{} RENAME TO {}",
+        ident(&table.schema),
+        ident(&beside(name)),
+        ident(name)
+    )
+}
+
+/// When a constraint is checked, as the end of its definition.
+pub(super) fn when(deferrable: bool, deferred: bool) -> &'static str {
+    match (deferrable, deferred) {
+        (false, _) => "",
+        (true, false) => " DEFERRABLE",
+        (true, true) => " DEFERRABLE INITIALLY DEFERRED",
+    }
+}
