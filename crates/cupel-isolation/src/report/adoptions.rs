@@ -48,7 +48,7 @@ fn next(tables: &[Adopted]) -> &'static str {
     if any(Phase::Untouched) {
         "next: `cupel adopt shadow` counts what enforcement would block, and blocks nobody"
     } else if violated {
-        "next: correct what the server's log shows (it says `cupel:`), then `cupel adopt forget` to count anew"
+        "next: correct what the server's log shows (it says `cupel:`), then `cupel adopt validate`, which fills children, and `cupel adopt forget` to count anew"
     } else if any(Phase::Shadow) {
         "next: `cupel adopt enforce`, once this was so for as long as the service needs to do everything it does"
     } else {

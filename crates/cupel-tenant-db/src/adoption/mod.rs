@@ -56,6 +56,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///     .tables([Table::org("orders"), Table::org("order_lines").child_of("orders")]);
 /// let adoption = Adoption::of(migration).on_step(|step| println!("{step}"));
 /// adoption.shadow().await?;
+/// // … once a corrected service is everywhere
+/// adoption.validate().await?;
+/// adoption.forget().await?;
 /// // … some days later
 /// for table in adoption.status().await? {
 ///     println!("{}: {} violations", table.table, table.violations.total());
@@ -114,7 +117,8 @@ impl Adoption {
     /// Begins to count what enforcement would block, in every declared table that is not isolated yet.
     /// Returns what changed.
     ///
-    /// A child without a column for the organization gets it now, empty.
+    /// A child without a column for the organization gets it now, empty, and until [`validate`](Self::validate)
+    /// has filled it whoever looks at its rows is counted.
     ///
     /// # Errors
     ///
@@ -182,7 +186,8 @@ ALTER TABLE {0} ALTER COLUMN {column} SET DEFAULT cupel_shadow.org_id()::{plain}
 
     /// Fills the columns of children, and brings the keys, references and indexes that carry the
     /// organization, beside those that there are. Nobody who writes rows that belong to their parents'
-    /// organization is blocked.
+    /// organization is blocked. From then on a child's rows have an organization, so a service that writes some
+    /// without is to be corrected first.
     ///
     /// # Errors
     ///

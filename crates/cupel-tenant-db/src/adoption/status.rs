@@ -94,8 +94,17 @@ pub(super) async fn refuse_violations(opened: &mut Opened) -> Result<(), Error> 
         let problem = "has rows and was not in its shadow, so nobody knows what enforcement would block; begin with its shadow".to_owned();
         return Err(Error::TableUnfit { table: shape.name().to_string(), problem });
     }
-    for adopted in read(opened).await? {
+    let all = read(opened).await?;
+    for (adopted, shape) in all.into_iter().zip(&opened.shapes) {
         let violations = adopted.violations.total();
+        let is_unfilled = shape.shadow_default && shape.org.as_ref().is_some_and(|it| !it.not_null);
+        if violations > 0 && is_unfilled {
+            let column = &shape.declared.org_column;
+            let problem = format!(
+                "was looked at while its rows had no {column} yet, which counts as a violation whoever looks ({violations} of them); once a corrected service is everywhere, fill it with `cupel adopt validate`, and count anew"
+            );
+            return Err(Error::TableUnfit { table: adopted.table, problem });
+        }
         if violations > 0 {
             return Err(Error::StillViolated { table: adopted.table, violations });
         }

@@ -105,6 +105,33 @@ async fn what_enforcement_would_block_is_counted_by_statement() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_child_is_filled_before_it_is_counted_anew() -> TestResult {
+    let shop = Shop::open("filled").await?;
+    let adoption = shop.adoption()?;
+    adoption.shadow().await?;
+    let look = async || -> TestResult {
+        let mut tx = shop.service(true).await?.begin(&scope("acme")).await?;
+        tx.fetch_all("SELECT * FROM order_lines WHERE order_id = 1").await?;
+        tx.commit().await?;
+        // The server's statistics are told of within a second.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        Ok(())
+    };
+    look().await?;
+    let refused = adoption.enforce().await;
+    let Err(Error::TableUnfit { table, problem }) = &refused else {
+        return Err(format!("{refused:?}").into());
+    };
+    assert_eq!(table, "public.order_lines");
+    assert!(problem.contains("no tenant_id yet") && problem.contains("validate"), "{problem}");
+    adoption.validate().await?;
+    adoption.forget().await?;
+    look().await?;
+    adoption.enforce().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn rows_that_would_be_lost_or_leak_are_named_and_nothing_is_enforced() -> TestResult {
     let mut shop = Shop::open("named").await?;
     let adoption = shop.adoption()?;
