@@ -7,7 +7,6 @@ mod steps;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cupel_tenant::Changes;
 pub use status::{Adopted, Phase, Violations};
@@ -18,9 +17,6 @@ use crate::shape::Shape;
 use crate::work::Work;
 use crate::{Error, Migration, apply};
 
-/// How long a statement waits for a lock that others would then wait behind.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// Isolation for tables that have rows, while a service works with them.
 ///
 /// It goes in phases. In the *shadow*, the condition that will be enforced is asked of every statement,
@@ -30,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// their place and the policies in force, once nothing is counted any more.
 ///
 /// What takes long takes locks that nobody waits for: indexes are built `CONCURRENTLY`, constraints are added
-/// `NOT VALID` and validated. What takes a strong lock is short, waits two seconds for it at the most, and
-/// tries again. Stopped or failed at any point, it goes on from there when it is run again. While one phase runs,
+/// `NOT VALID` and validated. What takes a strong lock is short, waits for it for half of the server's
+/// `deadlock_timeout`, two seconds at the most, and tries again. Stopped or failed at any point, it goes on from there when it is run again. While one phase runs,
 /// no other phase and no migration of the database does: [`Migration::LOCK`].
 ///
 /// From the enforcement on, keys begin with the organization: `ON CONFLICT (id)` becomes
@@ -243,7 +239,7 @@ ALTER TABLE {0} ALTER COLUMN {column} SET DEFAULT cupel_shadow.org_id()::{plain}
     }
 
     async fn steps<'a>(&'a self, conn: &'a mut sqlx::PgConnection) -> Result<Steps<'a>, Error> {
-        Steps::new(conn, &*self.tell, PATIENCE).await
+        Steps::new(conn, &*self.tell).await
     }
 }
 

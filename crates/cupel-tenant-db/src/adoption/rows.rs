@@ -9,8 +9,10 @@ use crate::schema::ident;
 use crate::shape::{Reference, Shape};
 use crate::{ColumnType, Error};
 
-/// How many pages are filled in one transaction: 8 MiB of rows.
-const PAGES: usize = 1_000;
+/// How long a batch may take: whoever writes one of its rows waits for the whole of it.
+const BATCH: Duration = Duration::from_millis(50);
+/// How many pages the first batch has, and the most that any has.
+const PAGES: (i64, i64) = (8, 1_000);
 /// How often it is told how far it is.
 const TELL: Duration = Duration::from_secs(1);
 
@@ -38,25 +40,30 @@ impl Steps<'_> {
             matching = matching.join(" AND "),
         );
         let mut done = 0;
+        let mut batch = PAGES.0;
         loop {
             let before = done;
             // As it is now; rows that are filled move behind the last page, and are filled.
             let pages = self.pages(&table).await?;
             let mut told = Instant::now();
-            for first in (0..pages).step_by(PAGES) {
-                let last = first + i64::try_from(PAGES).unwrap_or(i64::MAX);
-                let batch = format!("{fill} AND c.ctid >= '({first},0)' AND c.ctid < '({last},0)'");
+            let mut first = 0;
+            while first < pages {
+                let last = first + batch;
+                let sql = format!("{fill} AND c.ctid >= '({first},0)' AND c.ctid < '({last},0)'");
+                let begun = Instant::now();
                 done += self
                     .conn
-                    .execute(AssertSqlSafe(batch))
+                    .execute(AssertSqlSafe(sql))
                     .await
                     .map_err(Error::statement("filling the organization in"))?
                     .rows_affected();
+                batch = next_batch(batch, begun.elapsed());
                 if first == 0 || told.elapsed() > TELL {
                     told = Instant::now();
                     let action = "taking the organization from the parent's rows".to_owned();
                     self.tell_of(shape.name(), action, Some((done, all.max(done))));
                 }
+                first = last;
             }
             // Somebody may have written more meanwhile.
             if done == before {
@@ -115,6 +122,15 @@ impl Steps<'_> {
     }
 }
 
+/// How many pages come next, after so many took so long.
+fn next_batch(pages: i64, took: Duration) -> i64 {
+    match took {
+        _ if took > BATCH => (pages / 2).max(1),
+        _ if took < BATCH / 2 => (pages * 2).min(PAGES.1),
+        _ => pages,
+    }
+}
+
 /// The parent's table, quoted, and its column of the organization, with the foreign key that leads there.
 fn parent(shape: &Shape) -> Option<((String, String), &Reference)> {
     let parent = shape.declared.parent.as_ref()?;
@@ -159,5 +175,20 @@ pub(super) fn parents_first(shapes: &[Shape]) -> Vec<&Shape> {
         }
         ordered.extend(free);
         waiting = bound;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_grow_while_they_are_quick_and_shrink_when_they_are_slow() {
+        let slow = BATCH + Duration::from_millis(1);
+        assert_eq!(next_batch(8, Duration::ZERO), 16);
+        assert_eq!(next_batch(PAGES.1, Duration::ZERO), PAGES.1);
+        assert_eq!(next_batch(8, BATCH), 8);
+        assert_eq!(next_batch(8, slow), 4);
+        assert_eq!(next_batch(1, slow), 1, "it goes on");
     }
 }

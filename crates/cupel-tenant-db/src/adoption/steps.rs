@@ -10,6 +10,9 @@ use crate::schema::{self, TableName};
 use crate::shape::Shape;
 use crate::{Error, apply};
 
+/// How long a statement waits at the most for a lock that others would then wait behind, in milliseconds.
+const PATIENCE: i32 = 2_000;
+
 /// The owner's connection during an adoption.
 pub(super) struct Steps<'a> {
     pub(super) conn: &'a mut PgConnection,
@@ -19,16 +22,24 @@ pub(super) struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    /// What the adoption itself reads is not counted as a violation.
+    /// What the adoption itself reads is not counted as a violation. And where a statement needs the locks of two
+    /// tables and somebody else takes them in another order, it gives way before the server looks for a deadlock
+    /// and ends one of the two.
     pub(super) async fn new(
         conn: &'a mut PgConnection,
         tell: &'a (dyn Fn(&AdoptionStep) + Send + Sync),
-        patience: Duration,
     ) -> Result<Self, Error> {
         conn.execute("SET cupel.adopting = 'on'")
             .await
             .map_err(Error::statement("beginning the adoption"))?;
-        let patience = format!("SET LOCAL lock_timeout = {};\n", patience.as_millis());
+        let deadlock: i32 = sqlx::query_scalar(
+            "SELECT setting::int4 FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'",
+        )
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(Error::statement("beginning the adoption"))?;
+        let patience = (deadlock / 2).clamp(1, PATIENCE);
+        let patience = format!("SET LOCAL lock_timeout = {patience};\n");
         Ok(Self { conn, tell, patience })
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cupel_tenant::{IsolationLayer, Severity};
 use cupel_tenant_db::{Error, Phase};
-use sqlx::{Connection, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use crate::bed::{TestResult, assert_isolated, pair, scope};
 use crate::shop::{Shop, adopt, stopped_at};
@@ -87,7 +87,7 @@ async fn what_enforcement_would_block_is_counted_by_statement() -> TestResult {
         // One that may write nothing is counted, too.
         ("BEGIN READ ONLY; SELECT * FROM orders; COMMIT".to_owned(), [2, 2, 1, 1]),
     ] {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(act.as_str())).execute(&mut shop.old).await?;
+        sqlx::raw_sql(AssertSqlSafe(act.as_str())).execute(&mut shop.old).await?;
         assert_eq!(orders().await?, counted, "{act}");
     }
     let refused = adoption.enforce().await;
@@ -208,6 +208,33 @@ async fn an_adoption_that_is_stopped_anywhere_goes_on_from_there() -> TestResult
     assert!(stops > 4, "{stops}");
     assert_eq!(shop.shape().await?, expected);
     assert_isolated(&shop.service(false).await?.prove(&pair()).await?);
+    Ok(())
+}
+
+/// Whoever waits as long as `deadlock_timeout` may be ended, where each waits for the other.
+#[tokio::test]
+async fn an_adoption_gives_way_before_a_deadlock_is_looked_for() -> TestResult {
+    let mut shop = Shop::open("giving_way").await?;
+    let mut long = shop.owner().await?;
+    let database: String =
+        sqlx::query_scalar("SELECT current_database()::text").fetch_one(&mut long).await?;
+    let sooner = format!("ALTER DATABASE {database} SET deadlock_timeout = '200ms'");
+    long.execute(AssertSqlSafe(sooner)).await?;
+    let adoption = shop.adoption()?;
+    adoption.shadow().await?;
+    adoption.validate().await?;
+    // It has locked the child to replace its foreign key, and waits for the parent.
+    long.execute("BEGIN; SELECT * FROM orders").await?;
+    adoption.forget().await?;
+    let running = tokio::spawn(async move { adoption.enforce().await });
+    shop.as_before("SET lock_timeout = '1500ms'").await?;
+    for _ in 0..60 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        shop.as_before("SELECT FROM ONLY order_lines WHERE false").await?;
+    }
+    assert!(!running.is_finished(), "it had nothing to wait for");
+    long.execute("COMMIT").await?;
+    running.await??;
     Ok(())
 }
 
