@@ -3,7 +3,7 @@
 use super::rows;
 use super::steps::Steps;
 use crate::Error;
-use crate::keys::{NewIndex, NewReference, Plan};
+use crate::keys::{NewIndex, NewReference, Plan, Swap};
 use crate::schema::ident;
 
 impl Steps<'_> {
@@ -82,14 +82,10 @@ impl Steps<'_> {
         self.long(reference.validate()).await
     }
 
-    /// Puts the new keys in the place of the old.
-    pub(super) async fn swap(&mut self, plan: &Plan) -> Result<Vec<String>, Error> {
-        let mut changes = Vec::new();
-        for swap in &plan.swaps {
-            self.tell_of(&swap.table, format!("replacing {}", swap.what), None);
-            self.short(&swap.sql).await?;
-            changes.push(format!("{} of {} carries the organization", swap.what, swap.table));
-        }
-        Ok(changes)
+    /// Puts new keys in the place of the old.
+    pub(super) async fn swap(&mut self, swap: &Swap) -> Result<String, Error> {
+        self.tell_of(&swap.table, format!("replacing {}", swap.what), None);
+        self.short(&swap.sql).await?;
+        Ok(swap.done())
     }
 }

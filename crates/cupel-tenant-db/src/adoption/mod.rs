@@ -12,6 +12,7 @@ use cupel_tenant::Changes;
 pub use status::{Adopted, Phase, Violations};
 use steps::Steps;
 
+use crate::keys::Swap;
 use crate::schema;
 use crate::shape::Shape;
 use crate::work::Work;
@@ -209,9 +210,17 @@ ALTER TABLE {0} ALTER COLUMN {column} SET DEFAULT cupel_shadow.org_id()::{plain}
         let shapes = std::mem::take(&mut opened.shapes);
         let plan = crate::keys::plan(&shapes)?;
         let mut steps = self.steps(&mut opened.conn).await?;
-        let mut changes = steps.swap(&plan).await?;
-        for shape in shapes.iter().filter(|it| it.in_shadow) {
-            steps.enforce(shape, &app, admin.as_deref()).await?;
+        let in_shadow = || shapes.iter().filter(|it| it.in_shadow);
+        let mut changes = Vec::new();
+        for swap in plan.swaps.iter().filter(|it| !in_shadow().any(|of| it.is_index_of(of.name())))
+        {
+            changes.push(steps.swap(swap).await?);
+        }
+        for shape in in_shadow() {
+            let keys: Vec<&Swap> =
+                plan.swaps.iter().filter(|it| it.is_index_of(shape.name())).collect();
+            steps.enforce(shape, &app, admin.as_deref(), &keys).await?;
+            changes.extend(keys.iter().map(|it| it.done()));
             changes.push(format!("isolated {}", shape.name()));
         }
         steps.short(schema::SHADOWLESS).await?;

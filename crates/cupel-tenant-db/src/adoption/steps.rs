@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::{AdoptionStep, rows};
 use crate::error::sqlstate;
+use crate::keys::Swap;
 use crate::login::lacks;
 use crate::schema::{self, TableName};
 use crate::shape::Shape;
@@ -112,16 +113,19 @@ ALTER TABLE {table} DROP CONSTRAINT cupel_org_not_null"
         .await
     }
 
-    /// Isolates the table, and takes its shadow away.
+    /// Isolates the table, with its new keys, and takes its shadow away. The keys come with the policies: a query
+    /// that names no organization by itself would find no row by a key that begins with one, and read them all.
     pub(super) async fn enforce(
         &mut self,
         shape: &Shape,
         app: &str,
         admin: Option<&str>,
+        keys: &[&Swap],
     ) -> Result<(), Error> {
         self.tell(shape, "enforcing");
         let lift = schema::lift_shadow(&shape.declared.name);
-        let after = format!("{}{lift}", rows::settled_default(shape));
+        let keys: String = keys.iter().map(|it| format!("{};\n", it.sql)).collect();
+        let after = format!("{keys}{}{lift}", rows::settled_default(shape));
         let mut waits = Waits::new();
         while let Err(error) = self.isolate(shape, app, admin, &after).await {
             waits.after(error).await?;

@@ -37,6 +37,16 @@ impl Swap {
         Self { table: shape.name().clone(), to: None, what, sql, tells: index.unique }
     }
 
+    /// What has changed once it is done.
+    pub(crate) fn done(&self) -> String {
+        format!("{} of {} carries the organization", self.what, self.table)
+    }
+
+    /// Whether it is of a key or index of the table, and of no foreign key.
+    pub(crate) fn is_index_of(&self, table: &TableName) -> bool {
+        self.to.is_none() && self.table == *table
+    }
+
     /// For a foreign key that is to be defined so.
     pub(super) fn of_reference(from: &Shape, reference: &Reference, definition: &str) -> Self {
         let (table, old) = (from.name().quoted(), ident(&reference.name));
