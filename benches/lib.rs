@@ -6,6 +6,7 @@ pub mod processes;
 pub mod report;
 pub mod same_table;
 pub mod server;
+pub mod steady;
 
 /// Why a benchmark could not be taken.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -48,9 +48,9 @@ where
         let work = work.clone();
         running.spawn(async move {
             let mut times = Histogram::<u64>::new(3)?;
-            let mut chance = Chance(client);
+            let mut chance = Chance::of(client);
             while begun.elapsed() < time {
-                let picks = Picks { org: chance.next(), row: chance.next(), kind: chance.next() };
+                let picks = chance.picks();
                 let begun = Instant::now();
                 work(picks).await?;
                 times.record(u64::try_from(begun.elapsed().as_nanos())?)?;
@@ -91,9 +91,20 @@ impl Picks {
 }
 
 /// Numbers that look random and are the same in each run (splitmix64).
-struct Chance(u64);
+#[derive(Debug)]
+pub struct Chance(u64);
 
 impl Chance {
+    /// Returns those of one client.
+    pub fn of(client: u64) -> Self {
+        Self(client)
+    }
+
+    /// Picks what is done next.
+    pub fn picks(&mut self) -> Picks {
+        Picks { org: self.next(), row: self.next(), kind: self.next() }
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let it = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
