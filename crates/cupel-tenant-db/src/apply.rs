@@ -251,7 +251,8 @@ async fn fingerprint(conn: &mut PgConnection, sql: &str) -> Result<String, sqlx:
     sqlx::query_scalar(
         "SELECT md5($1) || md5(concat_ws(E'\\n',
             (SELECT string_agg(concat_ws(' ', p.proname, p.prosrc, p.provolatile, p.prosecdef,
-                    p.proowner, p.proconfig, p.proacl), E'\\n' ORDER BY p.proname)
+                    p.proowner, p.proconfig, p.proacl, p.proparallel, p.proleakproof, p.proisstrict,
+                    p.prolang), E'\\n' ORDER BY p.proname)
              FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid),
             (SELECT string_agg(concat_ws(' ', c.relname, c.relacl), E'\\n' ORDER BY c.relname)
              FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relkind = 'r'),

@@ -292,7 +292,7 @@ mod tests {
         assert!(matches!(ColumnType::Uuid.check(&slug), Err(Error::SlugOnUuid { .. })));
         let uuid = TenantScope::org("0192d4c6-5b1a-7c3e-9f00-0123456789ab".parse().unwrap());
         assert!(ColumnType::Uuid.check(&uuid).is_ok());
-        let narrow = uuid.narrow_to("eu".parse().unwrap()).unwrap();
+        let narrow = uuid.clone().narrow_to("eu".parse().unwrap()).unwrap();
         assert!(matches!(ColumnType::Uuid.check(&narrow), Err(Error::SlugOnUuid { .. })));
         for nil in [shared(ColumnType::Uuid), &"0".repeat(32)] {
             let nil = uuid.clone().narrow_to(nil.parse().unwrap()).unwrap();
