@@ -124,7 +124,8 @@ impl TenantDb {
         .into_sql_str();
         // The URL of administration leads to the server itself, and if it does not after all, then this
         // is the backend for as long as the transaction lasts.
-        let opening = Opening { statements: Box::new(move |_| Ok(opening.clone())), binding: None };
+        let opening =
+            Opening { statements: Box::new(move |_, _| Ok(opening.clone())), binding: None };
         let (lease, backend) = Lease::open(pool, lease::End::GivenBack, opening).await?;
         let backend = backend.and_then(|backend| backend.parse().ok()).unwrap_or_default();
         let end = End::at(grant.expires(), backend, pool.clone());

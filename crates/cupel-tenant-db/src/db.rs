@@ -145,16 +145,15 @@ impl TenantDb {
     ) -> Opening {
         let context = Arc::clone(&self.0.context);
         let binds = context.binds_transactions() && !self.0.behind_pooler;
-        let bound = Bound::from(&**scope);
-        let binding = binds.then(|| (bound.clone(), context.binds_for()));
+        let binding = binds.then(|| (Bound::from(&**scope), context.binds_for()));
         let (db, states, scope) = (self.clone(), states.clone(), Arc::clone(scope));
-        let statements = move |session: &Session| {
+        let statements = move |session: &Session, binds_now| {
             let ask = (!states.is_believed(scope.org_id())).then(Instant::now);
             *asked.lock().unwrap_or_else(PoisonError::into_inner) = ask;
-            let named = match binds {
-                false => Named::InTransaction,
-                true if session.is_bound_to(&bound) => Named::BySession,
-                true => Named::ByBinding,
+            let named = match (binds, binds_now) {
+                (false, _) => Named::InTransaction,
+                (true, false) => Named::BySession,
+                (true, true) => Named::ByBinding,
             };
             let place = db.place(session.backend());
             context.opening(&scope, options, place, named, ask.is_some())

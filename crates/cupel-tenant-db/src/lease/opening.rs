@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Either, Executor, Row, SqlStr};
 use super::{End, Lease, Opened, Phase};
 use crate::Error;
 use crate::error::{is_disconnect, sqlstate};
-use crate::pool::{Handed, Heir, Lent, Opening, Pool, Session};
+use crate::pool::{Binding, Handed, Heir, Lent, Opening, Pool, Session};
 use crate::trace::Trace;
 
 impl Lease {
@@ -34,12 +34,19 @@ impl Lease {
                 End::GivenBack | End::BehindPooler => pool.lend().await?,
             };
             let mut lease = Self::of(session, Phase::Unknown, end);
-            let statements = lease.begin(&opening)?;
+            let session = lease.session();
+            let (statements, binding) = opening.on(session)?;
+            if binding.is_some() {
+                // Whatever happens on the way, it is bound to nobody that we know of.
+                session.set_bound(None);
+            }
             match lease.connection().fetch_optional(statements).await {
                 Ok(row) => {
                     let answer = answer(row)?;
                     lease.phase = Phase::Open;
-                    bind(lease.session(), &opening);
+                    if binding.is_some() {
+                        lease.session().set_bound(binding);
+                    }
                     return Ok((lease, answer));
                 }
                 Err(error) if is_disconnect(&error) && spare > 0 => spare -= 1,
@@ -50,9 +57,14 @@ impl Lease {
 
     /// Commits, and opens the transaction of `heir` in the same message, on the session that it gets.
     ///
-    /// Dropping the future closes the connection, and the heir waits on. So it does if the commit or its opening
-    /// fails: what an opening meets is for its own transaction to say.
-    pub(super) async fn commit_for(mut self, heir: Heir, opening: SqlStr) -> Result<(), Error> {
+    /// Dropping the future closes the connection, and the heir waits on. So it does if the commit fails, after which
+    /// the session is bound to whom it was, or if its opening does: what an opening meets is for its own transaction
+    /// to say.
+    pub(super) async fn commit_for(
+        mut self,
+        heir: Heir,
+        (opening, binding): (SqlStr, Option<Binding>),
+    ) -> Result<(), Error> {
         self.phase = Phase::Unknown;
         let statements = AssertSqlSafe(format!("COMMIT; {}", opening.as_str()));
         let mut answers = self.connection().fetch_many(statements);
@@ -71,7 +83,9 @@ impl Lease {
             Some(_) => Ok(()),
             None => {
                 if let (Ok(answer), Some(mut session)) = (answer(row), self.session.take()) {
-                    bind(&mut session, &heir.opening);
+                    if binding.is_some() {
+                        session.set_bound(binding);
+                    }
                     heir.inherit(Handed { session, answer });
                 }
                 Ok(())
@@ -80,33 +94,15 @@ impl Lease {
     }
 
     /// Returns who is to have the session with the commit, and the statements that open the transaction.
-    pub(super) fn heir(&mut self) -> Option<(Heir, SqlStr)> {
-        let heir = self.session().heir()?;
-        let opening = self.begin(&heir.opening).ok()?;
-        Some((heir, opening))
-    }
-
-    /// Returns the statements that open a transaction on the session.
-    fn begin(&mut self, opening: &Opening) -> Result<SqlStr, Error> {
+    pub(super) fn heir(&mut self) -> Option<(Heir, (SqlStr, Option<Binding>))> {
         let session = self.session();
-        let statements = (opening.statements)(session)?;
-        if opening.binding.as_ref().is_some_and(|(bound, _)| !session.is_bound_to(bound)) {
-            // Whatever happens on the way, it is bound to nobody that we know of.
-            session.set_bound(None);
-        }
-        Ok(statements)
+        let heir = session.heir()?;
+        let opening = heir.opening.on(session).ok()?;
+        Some((heir, opening))
     }
 
     fn of(session: Session, phase: Phase, end: End) -> Self {
         Self { session: Some(session), phase, trace: Trace::default(), end }
-    }
-}
-
-/// Notes whom the opening has bound the session to.
-fn bind(session: &mut Session, opening: &Opening) {
-    if let Some(binding) = opening.binding.as_ref().filter(|(bound, _)| !session.is_bound_to(bound))
-    {
-        session.set_bound(Some(binding.clone()));
     }
 }
 

@@ -22,12 +22,15 @@ struct Waiting {
     places: VecDeque<(u64, Option<Heir>)>,
 }
 
+/// Whom a session is bound to, and for how long that counts.
+pub(crate) type Binding = (Bound, Duration);
+
 /// How a transaction opens.
 pub(crate) struct Opening {
-    /// The statements, for the session that it gets.
-    pub(crate) statements: Box<dyn Fn(&Session) -> Result<SqlStr, Error> + Send + Sync>,
-    /// Whom the session is bound to afterwards, and for how long, if it is to be.
-    pub(crate) binding: Option<(Bound, Duration)>,
+    /// The statements, for the session that it gets, and whether they are to bind it.
+    pub(crate) statements: Box<dyn Fn(&Session, bool) -> Result<SqlStr, Error> + Send + Sync>,
+    /// Whom the session is bound to afterwards, if it is to be.
+    pub(crate) binding: Option<Binding>,
 }
 
 /// A session whose transaction was opened by somebody else, and what the opening answered.
@@ -78,6 +81,14 @@ impl Line {
 fn ask(opening: &Arc<Opening>) -> (Heir, (Arc<Opening>, oneshot::Receiver<Handed>)) {
     let (to, from) = oneshot::channel();
     (Heir { opening: Arc::clone(opening), to }, (Arc::clone(opening), from))
+}
+
+impl Opening {
+    /// Returns the statements, and whom they bind the session to, unless it is bound so already.
+    pub(crate) fn on(&self, session: &Session) -> Result<(SqlStr, Option<Binding>), Error> {
+        let binding = self.binding.clone().filter(|(bound, _)| !session.is_bound_to(bound));
+        Ok(((self.statements)(session, binding.is_some())?, binding))
+    }
 }
 
 impl Heir {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use backon::{ExponentialBuilder, Retryable};
 use futures::future::{Either, select};
 use line::Line;
-pub(crate) use line::{Handed, Heir, Opening};
+pub(crate) use line::{Binding, Handed, Heir, Opening};
 use session::Live;
 pub(crate) use session::{Bound, Session};
 use sqlx::postgres::PgConnectOptions;

@@ -6,7 +6,7 @@ use cupel_tenant::{OrgId, TenantScope, WorkspaceId};
 use sqlx::{Executor, PgConnection};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::line::Heir;
+use super::line::{Binding, Heir};
 use super::{Idle, Inner, LONGEST_LIFE};
 
 /// An open connection.
@@ -14,13 +14,13 @@ use super::{Idle, Inner, LONGEST_LIFE};
 pub(super) struct Live {
     pub(super) conn: PgConnection,
     pub(super) backend: i32,
-    pub(super) bound: Option<Binding>,
+    pub(super) bound: Option<BoundUntil>,
     pub(super) born: Instant,
 }
 
 /// Whom the server has bound a session to, and until when it counts.
 #[derive(Debug)]
-pub(super) struct Binding {
+pub(super) struct BoundUntil {
     pub(super) to: Bound,
     until: Instant,
 }
@@ -98,8 +98,8 @@ impl Session {
     }
 
     /// Notes whom the server has bound the session to, and for how long that counts.
-    pub(crate) fn set_bound(&mut self, bound: Option<(Bound, Duration)>) {
-        let binding = bound.map(|(to, time)| Binding { to, until: Instant::now() + time });
+    pub(crate) fn set_bound(&mut self, bound: Option<Binding>) {
+        let binding = bound.map(|(to, time)| BoundUntil { to, until: Instant::now() + time });
         if let Some(live) = &mut self.live {
             live.bound = binding;
         }

@@ -14,6 +14,13 @@ use crate::wire::Counted;
 
 const MODES: [ContextMode; 3] = [ContextMode::Plain, ContextMode::Sealed, ContextMode::Register];
 
+/// A key that is checked at the commit, and a row that breaks it.
+const DEFERRED: &str =
+    "ALTER TABLE pipeline_runs DROP CONSTRAINT pipeline_runs_org_id_pipeline_id_fkey,
+       ADD FOREIGN KEY (org_id, pipeline_id) REFERENCES pipelines DEFERRABLE INITIALLY DEFERRED";
+const TO_NOTHING: &str =
+    "INSERT INTO pipeline_runs (org_id, id, pipeline_id) VALUES ('acme', 'r', 'none')";
+
 /// The organizations of the rows that the transaction sees.
 async fn seen(tx: &mut TenantTx) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar("SELECT org_id FROM pipelines ORDER BY 1").fetch_all(tx).await
@@ -41,7 +48,7 @@ async fn who_waits_gets_the_session_with_its_own_transaction_open_on_it() -> Tes
         let (acme, globex) = (scope("acme"), scope("globex"));
         let mut first = db.begin(&acme).await?;
         assert_eq!(seen(&mut first).await?, ["acme"]);
-        first.execute("INSERT INTO pipelines VALUES ('acme', 'b', 'acme')").await?;
+        first.execute(sqlx::query("INSERT INTO pipelines VALUES ('acme', 'b', 'acme')")).await?;
         let mut waiting = pin!(db.begin(&globex));
         assert!(poll!(waiting.as_mut()).is_pending());
         way.taken();
@@ -63,11 +70,7 @@ async fn who_waits_gets_the_session_with_its_own_transaction_open_on_it() -> Tes
 async fn a_commit_that_fails_opens_nothing_and_who_waits_comes_next() -> TestResult {
     for mode in MODES {
         let bed = bed(mode).await?;
-        bed.sql(
-            "ALTER TABLE pipeline_runs DROP CONSTRAINT pipeline_runs_org_id_pipeline_id_fkey,
-               ADD FOREIGN KEY (org_id, pipeline_id) REFERENCES pipelines DEFERRABLE INITIALLY DEFERRED",
-        )
-        .await?;
+        bed.sql(DEFERRED).await?;
         let (acme, globex) = (scope("acme"), scope("globex"));
         let mut first = bed.db.begin(&acme).await?;
         first
@@ -88,6 +91,33 @@ async fn a_commit_that_fails_opens_nothing_and_who_waits_comes_next() -> TestRes
 }
 
 #[tokio::test]
+async fn after_a_commit_that_fails_the_session_is_bound_to_whom_it_was() -> TestResult {
+    for mode in [ContextMode::Sealed, ContextMode::Register] {
+        let bed = bed(mode).await?;
+        bed.sql(DEFERRED).await?;
+        let way = Counted::new(&bed.app_url).await?;
+        let db = TenantDb::builder(&way.url).seal_key(seal_key("k1")).max_connections(1);
+        let db = db.connect().await?;
+        let (acme, globex) = (scope("acme"), scope("globex"));
+        let scoped = db.scoped(&acme);
+        let read = async || sqlx::query("SELECT id FROM pipelines").fetch_all(&scoped).await;
+        read().await?;
+        let mut first = db.begin(&acme).await?;
+        first.execute(sqlx::query(TO_NOTHING)).await?;
+        {
+            let mut waiting = pin!(db.begin(&globex));
+            assert!(poll!(waiting.as_mut()).is_pending());
+            first.commit().await.expect_err("the key is checked at the commit");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        way.taken();
+        assert_eq!(read().await?.len(), 1);
+        assert_eq!(way.taken(), 1, "{mode:?}: it did not have to be bound again");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_the_next_opening_meets_is_not_the_commit_s() -> TestResult {
     for mode in MODES {
         let bed = bed(mode).await?;
@@ -95,7 +125,7 @@ async fn what_the_next_opening_meets_is_not_the_commit_s() -> TestResult {
         bed.db.suspend(&org_id("globex")).await?;
         let (acme, globex) = (scope("acme"), scope("globex"));
         let mut first = bed.db.begin(&acme).await?;
-        first.execute("INSERT INTO pipelines VALUES ('acme', 'b', 'acme')").await?;
+        first.execute(sqlx::query("INSERT INTO pipelines VALUES ('acme', 'b', 'acme')")).await?;
         let mut waiting = pin!(bed.db.begin(&globex));
         assert!(poll!(waiting.as_mut()).is_pending());
         // The opening fails on the server.
