@@ -78,9 +78,7 @@ CREATE OR REPLACE FUNCTION cupel.session_is_clean() RETURNS boolean
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_cursor())
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_listening_channels())
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l
-        WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'advisory')
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_settings s
-        WHERE s.source = 'session' AND s.name <> 'backtrace_functions');
+        WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'advisory');
   END $$;
 DROP FUNCTION IF EXISTS cupel.settings();
 CREATE FUNCTION cupel.settings()

@@ -2,7 +2,7 @@
 
 use cupel_tenant_db::ContextMode;
 use futures::TryStreamExt;
-use sqlx::Executor;
+use sqlx::{AssertSqlSafe, Executor, Row};
 
 use crate::bed::{Bed, TestResult, scope};
 
@@ -16,10 +16,6 @@ async fn a_connection_with_residue_is_closed_and_a_clean_one_is_kept() -> TestRe
         ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", false),
         ("PREPARE p AS SELECT 1", false),
         ("LISTEN gossip", false),
-        ("SET app.current_org_id = 'globex'", false),
-        ("SET app.current_workspace_id = 'eu'", false),
-        ("SET search_path = pg_temp", false),
-        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", false),
         ("SELECT pg_advisory_lock(7)", false),
         ("SELECT pg_advisory_xact_lock(7)", true),
         ("COPY (SELECT pg_advisory_lock(7)) TO STDOUT", false),
@@ -48,8 +44,49 @@ async fn a_connection_with_residue_is_closed_and_a_clean_one_is_kept() -> TestRe
 
 /// By the simple protocol, which needs no statement of its own in the session.
 async fn pid(tx: &mut cupel_tenant_db::TenantTx) -> Result<i32, sqlx::Error> {
-    use sqlx::Row;
     tx.fetch_one("SELECT pg_backend_pid()").await?.try_get(0)
+}
+
+#[tokio::test]
+async fn settings_do_not_outlive_their_borrower() -> TestResult {
+    for mode in [ContextMode::Plain, ContextMode::Sealed, ContextMode::Register] {
+        let bed = Bed::of(mode, 1).await?;
+        for (set, name) in [
+            ("SET app.current_org_id = 'globex'", "app.current_org_id"),
+            ("SET app.current_workspace_id = 'eu'", "app.current_workspace_id"),
+            ("SET app.current_seal = 'v1'", "app.current_seal"),
+            ("SET app.anything = 'else'", "app.anything"),
+            ("SET search_path = pg_temp", "search_path"),
+            ("SET row_security = off", "row_security"),
+            ("SET enable_seqscan = off", "enable_seqscan"),
+            (
+                "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+                "default_transaction_read_only",
+            ),
+            ("SET SESSION CHARACTERISTICS AS TRANSACTION DEFERRABLE", "transaction_deferrable"),
+        ] {
+            let show = format!("SELECT coalesce(current_setting('{name}', true), '')");
+            let value = async || -> Result<String, Box<dyn std::error::Error>> {
+                let mut tx = bed.db.begin(&scope("acme")).await?;
+                let value = tx.fetch_one(AssertSqlSafe(show.clone())).await?.try_get(0)?;
+                tx.rollback().await?;
+                Ok(value)
+            };
+            let before = value().await?;
+            let mut tx = bed.db.begin(&scope("acme")).await?;
+            let backend = pid(&mut tx).await?;
+            tx.execute(set).await?;
+            tx.commit().await?;
+            let after = value().await?;
+            // Of a seal each transaction may have another.
+            let is_seal = name == "app.current_seal" && mode == ContextMode::Sealed;
+            assert!(after == before || is_seal && after != "v1", "{mode:?}: {set}: {after}");
+            let mut tx = bed.db.begin(&scope("acme")).await?;
+            assert_eq!(pid(&mut tx).await?, backend, "{set}");
+            tx.rollback().await?;
+        }
+    }
+    Ok(())
 }
 
 #[tokio::test]
