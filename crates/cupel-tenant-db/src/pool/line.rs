@@ -25,10 +25,12 @@ struct Waiting {
 /// Whom a session is bound to, and for how long that counts.
 pub(crate) type Binding = (Bound, Duration);
 
+/// The statements that open a transaction on a session, and whether they are to bind it.
+type Statements = dyn Fn(&Session, bool) -> Result<SqlStr, Error> + Send + Sync;
+
 /// How a transaction opens.
 pub(crate) struct Opening {
-    /// The statements, for the session that it gets, and whether they are to bind it.
-    pub(crate) statements: Box<dyn Fn(&Session, bool) -> Result<SqlStr, Error> + Send + Sync>,
+    pub(crate) statements: Box<Statements>,
     /// Whom the session is bound to afterwards, if it is to be.
     pub(crate) binding: Option<Binding>,
 }
@@ -60,7 +62,7 @@ impl Line {
         let mut waiting = self.waiting();
         let number = waiting.next;
         waiting.next += 1;
-        let (heir, wanted) = opening.map(|it| ask(it)).unzip();
+        let (heir, wanted) = opening.map(ask).unzip();
         waiting.places.push_back((number, heir));
         Place { line: self, number, wanted }
     }
