@@ -1,4 +1,5 @@
 use cupel_tenant::{BoxError, Finding, LayerError, LayerErrorKind, LayerName, OrgState};
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// Why the database did not do what was asked of it.
 ///
@@ -382,10 +383,17 @@ pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
 
 /// Returns whether the error says that the connection is gone rather than that a statement is wrong.
 ///
-/// Class 57P is the server ending sessions: PostgreSQL documentation, appendix A.
+/// Class 57P is the server ending sessions, class 08 what is wrong with a connection (PostgreSQL documentation,
+/// appendix A): so a pooler says that it lost the server, perhaps after that has done what it was asked for. Whatever
+/// is FATAL or PANIC ends the session too.
 pub(crate) fn is_disconnect(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-        error => sqlstate(error).is_some_and(|code| code.starts_with("57P")),
+    if matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) {
+        return true;
     }
+    let from_server = error.as_database_error();
+    let from_server = from_server.and_then(|it| it.try_downcast_ref::<PgDatabaseError>());
+    from_server.is_some_and(|error| {
+        matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic)
+            || ["57P", "08"].iter().any(|class| error.code().starts_with(class))
+    })
 }

@@ -13,6 +13,7 @@ mod handler;
 mod history;
 mod isolation;
 mod lifecycle;
+mod lost_commit;
 mod migration;
 mod migration_lock;
 mod mutation;
