@@ -24,7 +24,7 @@ type Opened = (Lease, Option<String>);
 /// one is closed.
 ///
 /// A session in which statements ran that may leave something behind, such as a cursor WITH HOLD, is
-/// asked before it goes back, and closed unless it is clean.
+/// looked at before it goes back: its settings are reset, and it is closed unless it is clean.
 #[derive(Debug)]
 pub(crate) struct Lease {
     /// Taken by what ends the lease, and by nothing before it.

@@ -141,6 +141,42 @@ async fn what_the_next_opening_meets_is_not_the_commit_s() -> TestResult {
     Ok(())
 }
 
+#[tokio::test]
+async fn what_a_transaction_left_is_not_handed_on() -> TestResult {
+    for mode in MODES {
+        let bed = bed(mode).await?;
+        let (acme, globex) = (scope("acme"), scope("globex"));
+        let mut first = bed.db.begin(&acme).await?;
+        first.execute("DECLARE c CURSOR WITH HOLD FOR SELECT org_id FROM pipelines").await?;
+        let mut waiting = pin!(bed.db.begin(&globex));
+        assert!(poll!(waiting.as_mut()).is_pending());
+        first.commit().await?;
+        let mut second = waiting.await?;
+        let left =
+            second.fetch_all("FETCH ALL FROM c").await.expect_err("it went with its session");
+        let code = left.as_database_error().and_then(|it| it.code());
+        assert_eq!(code.as_deref(), Some("34000"), "{mode:?}: {left}");
+    }
+    Ok(())
+}
+
+/// PostgreSQL answers the COMMIT of a failed transaction without an error, and would go on with what follows.
+#[tokio::test]
+async fn a_failed_transaction_is_not_reported_as_stored_because_somebody_waits() -> TestResult {
+    for mode in MODES {
+        let bed = bed(mode).await?;
+        let (acme, globex) = (scope("acme"), scope("globex"));
+        let mut first = bed.db.begin(&acme).await?;
+        first.execute(sqlx::query("SELECT 1/0")).await.expect_err("division by zero");
+        let mut waiting = pin!(bed.db.begin(&globex));
+        assert!(poll!(waiting.as_mut()).is_pending());
+        let refused = first.commit().await.expect_err("it failed");
+        assert!(matches!(refused, Error::NothingStored { .. }), "{mode:?}: {refused:?}");
+        assert_eq!(seen(&mut waiting.await?).await?, ["globex"], "{mode:?}");
+    }
+    Ok(())
+}
+
 /// It is decided as the transaction begins whether the organization is believed, not as it is wanted.
 #[tokio::test]
 async fn who_waited_for_long_is_asked_for_anew() -> TestResult {
