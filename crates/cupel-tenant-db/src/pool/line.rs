@@ -13,14 +13,30 @@ use crate::Error;
 /// Who waits for a transaction says how it opens. Then whoever commits at that time sends its opening in the
 /// message of the commit, and hands the session over with the transaction open: that saves a round trip for each
 /// transaction while more are wanted than there are connections.
+///
+/// Whom the session is bound to already may come before the first, which saves binding it anew; nobody who is
+/// the first is passed over for long.
 #[derive(Debug, Default)]
 pub(crate) struct Line(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
-    places: VecDeque<(u64, Option<Heir>)>,
+    places: VecDeque<Waiter>,
 }
+
+#[derive(Debug)]
+struct Waiter {
+    number: u64,
+    heir: Option<Heir>,
+    /// How often somebody came before it while it was the first.
+    passed_over: u32,
+}
+
+/// How often the first in the line is passed over at most.
+const PASSED_OVER: u32 = 4;
+/// How far back somebody is looked for whom the session is bound to.
+const LOOKED_AT: usize = 64;
 
 /// Whom a session is bound to, and for how long that counts.
 pub(crate) type Binding = (Bound, Duration);
@@ -42,7 +58,7 @@ pub(crate) struct Handed {
     pub(crate) answer: Option<String>,
 }
 
-/// The first in the line, who waits for a transaction.
+/// Who waits for a transaction and is the next to have one.
 pub(crate) struct Heir {
     pub(crate) opening: Arc<Opening>,
     to: oneshot::Sender<Handed>,
@@ -63,15 +79,21 @@ impl Line {
         let number = waiting.next;
         waiting.next += 1;
         let (heir, wanted) = opening.map(ask).unzip();
-        waiting.places.push_back((number, heir));
+        waiting.places.push_back(Waiter { number, heir, passed_over: 0 });
         Place { line: self, number, wanted }
     }
 
-    /// Takes the first out of the line, if it waits for a transaction.
-    pub(crate) fn heir(&self) -> Option<Heir> {
+    /// Takes out of the line whom the session is bound to or else the first, if the first waits for a transaction.
+    pub(crate) fn heir(&self, session: &Session) -> Option<Heir> {
         let mut waiting = self.waiting();
-        let is_heir = waiting.places.front().is_some_and(|(_, heir)| heir.is_some());
-        if is_heir { waiting.places.pop_front()?.1 } else { None }
+        let first = waiting.places.front_mut().filter(|it| it.heir.is_some())?;
+        if first.passed_over == PASSED_OVER {
+            return waiting.places.pop_front()?.heir;
+        }
+        first.passed_over += 1;
+        let mut near = waiting.places.iter().take(LOOKED_AT);
+        let at = near.position(|it| it.heir.as_ref().is_some_and(|it| it.is_bound(session)));
+        waiting.places.remove(at.unwrap_or(0))?.heir
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -94,6 +116,11 @@ impl Opening {
 }
 
 impl Heir {
+    /// Whether the session is bound to it.
+    fn is_bound(&self, session: &Session) -> bool {
+        self.opening.binding.as_ref().is_some_and(|(bound, _)| session.is_bound_to(bound))
+    }
+
     /// Hands the session over. If nobody wants it any more, it is closed: its transaction is open.
     pub(crate) fn inherit(self, handed: Handed) {
         drop(self.to.send(handed));
@@ -112,7 +139,8 @@ impl Place<'_> {
                 return handed;
             }
             let (heir, wanted) = ask(opening);
-            self.line.waiting().places.push_front((self.number, Some(heir)));
+            let again = Waiter { number: self.number, heir: Some(heir), passed_over: 0 };
+            self.line.waiting().places.push_front(again);
             self.wanted = Some(wanted);
         }
     }
@@ -126,7 +154,7 @@ impl Place<'_> {
     /// Returns whether it was still in the line.
     fn give_up(&self) -> bool {
         let mut waiting = self.line.waiting();
-        let at = waiting.places.iter().position(|(number, _)| *number == self.number);
+        let at = waiting.places.iter().position(|it| it.number == self.number);
         at.and_then(|at| waiting.places.remove(at)).is_some()
     }
 }

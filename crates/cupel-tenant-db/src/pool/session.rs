@@ -67,7 +67,7 @@ impl Session {
     /// Returns who is to have the session next, if somebody waits for a transaction.
     pub(crate) fn heir(&self) -> Option<Heir> {
         let is_young = self.live.as_ref().is_some_and(|it| it.born.elapsed() < LONGEST_LIFE);
-        if is_young && !self.pool.permits.is_closed() { self.pool.line.heir() } else { None }
+        if is_young && !self.pool.permits.is_closed() { self.pool.line.heir(self) } else { None }
     }
 
     /// Returns the connection.

@@ -219,6 +219,33 @@ async fn everybody_comes_in_turn() -> TestResult {
     Ok(())
 }
 
+/// Binding a session costs more than waiting in turn is worth, within limits.
+#[tokio::test]
+async fn whom_the_session_is_bound_to_comes_before_the_first_a_few_times() -> TestResult {
+    for mode in MODES {
+        let bed = bed(mode).await?;
+        let (acme, globex) = (scope("acme"), scope("globex"));
+        let mut open = bed.db.begin(&acme).await?;
+        let wanted = [&globex, &acme, &acme, &acme, &acme, &acme, &globex];
+        let mut waiting: Vec<_> = wanted.iter().map(|it| bed.db.begin(it).boxed()).collect();
+        for it in &mut waiting {
+            assert!(poll!(it).is_pending());
+        }
+        let mut order = String::new();
+        while !waiting.is_empty() {
+            open.commit().await?;
+            let (next, at, rest) = futures::future::select_all(waiting).await;
+            (open, waiting) = (next?, rest);
+            assert_eq!(seen(&mut open).await?, [open.scope().org_id().as_str()], "{mode:?} {at}");
+            order += &open.scope().org_id().as_str()[..1];
+        }
+        // Where transactions are not bound by their session, everybody comes in turn.
+        let expected = if mode == ContextMode::Plain { "gaaaaag" } else { "aaaagga" };
+        assert_eq!(order, expected, "{mode:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn who_stops_waiting_leaves_no_transaction_open() -> TestResult {
     for mode in MODES {
