@@ -5,7 +5,7 @@
 //! wait counts from when a transaction was due, so that one which blocks a client counts for all that it
 //! delays. Run with `scripts/bench adoption`.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports to its reader")]
+#![expect(clippy::print_stderr, reason = "a benchmark reports to its reader")]
 
 mod shop;
 
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use cupel_benches::BoxError;
+use cupel_benches::args::Run;
 use cupel_benches::report::{Detail, Goal, Measure, Report, load_average};
 use cupel_benches::server::Server;
 use cupel_benches::steady::{Steady, Waits};
@@ -27,12 +28,8 @@ const PACE: Duration = Duration::from_millis(20);
 
 #[derive(Parser)]
 struct Args {
-    /// Text, or JSON on standard output.
-    #[arg(long, default_value = "text")]
-    format: String,
-    /// A hundredth of the rows and a shorter baseline, to see that it runs.
-    #[arg(long)]
-    short: bool,
+    #[command(flatten)]
+    run: Run,
 }
 
 /// What was done to the tables, and when it began.
@@ -62,7 +59,7 @@ const COUNTED: &str = "counted, the service as it was";
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
-    let (orders, alone) = if args.short { (10_000, 2) } else { (1_000_000, 60) };
+    let (orders, alone) = if args.run.short { (10_000, 2) } else { (1_000_000, 60) };
     let alone = Duration::from_secs(alone);
     let load_average = load_average();
     let server = Server::start().await?;
@@ -83,10 +80,7 @@ async fn main() -> Result<(), BoxError> {
         PACE.as_millis(),
         alone.as_secs()
     ));
-    match args.format.as_str() {
-        "json" => println!("{:#}", report.json()),
-        _ => print!("{}", report.text()),
-    }
+    report.print(args.run.format);
     server.stop().await
 }
 

@@ -5,7 +5,7 @@
 //! its own, 32 tasks that read and write for a tenant at random; each round opens one, measures, and closes it, so
 //! that only one design is on the server at a time. Run with `scripts/bench database-per-tenant`.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports to its reader")]
+#![expect(clippy::print_stderr, reason = "a benchmark reports to its reader")]
 
 mod designs;
 
@@ -13,6 +13,7 @@ use std::io::{BufRead, Write, stdin, stdout};
 use std::time::Duration;
 
 use clap::Parser;
+use cupel_benches::args::Run;
 use cupel_benches::child::Child;
 use cupel_benches::load::median;
 use cupel_benches::report::{Goal, Measure, Report, load_average};
@@ -31,12 +32,8 @@ const MAX_CONNECTIONS: u32 = 1_000;
 
 #[derive(Parser)]
 struct Args {
-    /// Text, or JSON on standard output.
-    #[arg(long, default_value = "text")]
-    format: String,
-    /// Ten tenants and one round, to see that it runs.
-    #[arg(long)]
-    short: bool,
+    #[command(flatten)]
+    run: Run,
     /// Be the client of this design.
     #[arg(long, hide = true, num_args = 3, value_names = ["DESIGN", "URL", "TENANTS"])]
     client: Option<Vec<String>>,
@@ -59,7 +56,8 @@ async fn main() -> Result<(), BoxError> {
     if let Some([design, url, tenants]) = args.client.as_deref() {
         return client(design, url, tenants.parse()?).await;
     }
-    let (tenants, rounds, warm_up, time) = if args.short { (10, 1, 1, 1) } else { (200, 5, 6, 5) };
+    let (tenants, rounds, warm_up, time) =
+        if args.run.short { (10, 1, 1, 1) } else { (200, 5, 6, 5) };
     let load_average = load_average();
     let server = Server::with_connections(MAX_CONNECTIONS).await?;
     let mut designs = Vec::new();
@@ -91,10 +89,7 @@ async fn main() -> Result<(), BoxError> {
         server.version()
     );
     let report = Report::new(results).under(conditions);
-    match args.format.as_str() {
-        "json" => println!("{:#}", report.json()),
-        _ => print!("{}", report.text()),
-    }
+    report.print(args.run.format);
     server.stop().await
 }
 

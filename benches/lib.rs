@@ -1,5 +1,6 @@
-//! What the benchmarks share: a server, a load, the processes beside it and what they cost, a report.
+//! What the benchmarks share: arguments, a server, a load, the processes beside it and what they cost, a report.
 
+pub mod args;
 pub mod child;
 pub mod load;
 pub mod processes;

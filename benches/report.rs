@@ -5,6 +5,8 @@ use std::fs;
 use comfy_table::{Table, presets};
 use serde_json::{Map, Value, json};
 
+use crate::args::Format;
+
 /// What a ratio should be.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -125,8 +127,16 @@ impl Report {
         Self { details, ..self }
     }
 
-    /// Returns the report for a reader.
-    pub fn text(&self) -> String {
+    /// Prints the report.
+    #[expect(clippy::print_stdout, reason = "a benchmark reports to its reader")]
+    pub fn print(&self, format: Format) {
+        match format {
+            Format::Text => print!("{}", self.text()),
+            Format::Json => println!("{:#}", self.json()),
+        }
+    }
+
+    fn text(&self) -> String {
         let mut text = format!("{}\n", self.machine);
         if let Some(conditions) = &self.conditions {
             text += &format!("{conditions}\n");
@@ -146,8 +156,7 @@ impl Report {
         text
     }
 
-    /// Returns the report for a program.
-    pub fn json(&self) -> Value {
+    fn json(&self) -> Value {
         json!({
             "machine": self.machine,
             "conditions": self.conditions,

@@ -6,7 +6,7 @@
 //! says as much of the scheduler as of the work, so the throughput stands beside it. Run with
 //! `scripts/bench tenant-db`.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports to its reader")]
+#![expect(clippy::print_stderr, reason = "a benchmark reports to its reader")]
 
 mod far;
 mod sides;
@@ -15,6 +15,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use cupel_benches::args::Run;
 use cupel_benches::report::{Detail, Goal, Measure, Report, load_average};
 use cupel_tenant_db::ContextMode;
 use hdrhistogram::Histogram;
@@ -25,12 +26,8 @@ use crate::sides::{Server, Side};
 
 #[derive(Parser)]
 struct Args {
-    /// Text, or JSON on standard output.
-    #[arg(long, default_value = "text")]
-    format: String,
-    /// A tenth of the work, to see that it runs.
-    #[arg(long)]
-    short: bool,
+    #[command(flatten)]
+    run: Run,
     /// Only measures in whose name this stands, such as `sealed` or `single read`.
     #[arg(long, default_value = "")]
     only: String,
@@ -53,11 +50,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     let (mut results, mut details) = (Vec::new(), Vec::new());
     for mode in [ContextMode::Plain, ContextMode::Register, ContextMode::Sealed] {
-        let server = Server::start(mode, args.short).await?;
-        let mut questions = near(&server, args.short).await?;
-        questions.extend(far(&server, args.short).await?);
-        questions.push(residue(&server, args.short).await?);
-        questions.push(scan(&server, args.short).await?);
+        let server = Server::start(mode, args.run.short).await?;
+        let mut questions = near(&server, args.run.short).await?;
+        questions.extend(far(&server, args.run.short).await?);
+        questions.push(residue(&server, args.run.short).await?);
+        questions.push(scan(&server, args.run.short).await?);
         for question in questions {
             let name = format!("{}: {}", mode.as_str(), question.name);
             if name.contains(&args.only) {
@@ -70,10 +67,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let report = Report::new(results)
         .under(format!("load average at the end: {}", load_average()))
         .with_details(details);
-    match args.format.as_str() {
-        "json" => println!("{:#}", report.json()),
-        _ => print!("{}", report.text()),
-    }
+    report.print(args.run.format);
     Ok(())
 }
 

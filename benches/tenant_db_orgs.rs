@@ -8,12 +8,13 @@
 //! The same is done by hand, on sqlx's pool with a `WHERE org_id` and as a role that row-level security does
 //! not bind: what a million rows read at random cost by themselves. Run with `scripts/bench tenant-db-orgs`.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports to its reader")]
+#![expect(clippy::print_stderr, reason = "a benchmark reports to its reader")]
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use cupel_benches::args::Run;
 use cupel_benches::report::{Goal, Measure, Report};
 use cupel_tenant::{OrgId, TenantScope};
 use cupel_tenant_db::{Migration, Table, TenantDb};
@@ -32,12 +33,8 @@ const EACH: u64 = 200;
 
 #[derive(Parser)]
 struct Args {
-    /// Text, or JSON on standard output.
-    #[arg(long, default_value = "text")]
-    format: String,
-    /// A hundredth of the work, to see that it runs.
-    #[arg(long)]
-    short: bool,
+    #[command(flatten)]
+    run: Run,
 }
 
 /// What a task does again and again.
@@ -60,7 +57,7 @@ enum Round {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let (rows, rounds) = if args.short { (10_000, 2) } else { (1_000_000, 30) };
+    let (rows, rounds) = if args.run.short { (10_000, 2) } else { (1_000_000, 30) };
     let many = Database::start(rows / 10, rows).await?;
     let few = Database::start(10, rows).await?;
     let mut bench = Bench { many, few, results: Vec::new() };
@@ -76,10 +73,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         bench.ask(name, work, rounds).await?;
     }
     let report = Report::new(bench.results);
-    match args.format.as_str() {
-        "json" => println!("{:#}", report.json()),
-        _ => print!("{}", report.text()),
-    }
+    report.print(args.run.format);
     Ok(())
 }
 

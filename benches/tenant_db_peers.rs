@@ -5,7 +5,7 @@
 //! and pgbench, which is the floor. 32 clients and pools of ten; all in turns on one server, each on a table of
 //! its own with the same rows. Run with `scripts/bench tenant-db-peers`.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports to its reader")]
+#![expect(clippy::print_stderr, reason = "a benchmark reports to its reader")]
 
 mod contenders;
 mod pgbench;
@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use cupel_benches::args::Run;
 use cupel_benches::load::median;
 use cupel_benches::report::{Detail, Goal, Measure, Report, load_average};
 use cupel_benches::server::Server;
@@ -28,12 +29,8 @@ const GOAL: Goal = Goal::AtLeast(2.00);
 
 #[derive(Parser)]
 struct Args {
-    /// Text, or JSON on standard output.
-    #[arg(long, default_value = "text")]
-    format: String,
-    /// One round of a second each, to see that it runs.
-    #[arg(long)]
-    short: bool,
+    #[command(flatten)]
+    run: Run,
     /// The program of `benches/peers/tenaxum`.
     #[arg(long)]
     tenaxum: PathBuf,
@@ -89,7 +86,7 @@ const HOOKS: &str = "tenaxum 0.2, pool hooks";
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
-    let (rounds, time) = if args.short { (1, 1) } else { (7, 3) };
+    let (rounds, time) = if args.run.short { (1, 1) } else { (7, 3) };
     let load_average = load_average();
     let server = Server::start().await?;
     let mut contenders = contenders(&args, &server).await?;
@@ -124,10 +121,7 @@ async fn main() -> Result<(), BoxError> {
         server.version()
     );
     let report = Report::new(results).under(conditions).with_details(details);
-    match args.format.as_str() {
-        "json" => println!("{:#}", report.json()),
-        _ => print!("{}", report.text()),
-    }
+    report.print(args.run.format);
     Ok(())
 }
 

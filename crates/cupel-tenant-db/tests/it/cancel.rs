@@ -10,10 +10,9 @@ use cupel_tenant_db::{ContextMode, TenantDb};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor, PgPool, Row};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use url::Url;
 
 use crate::bed::{Bed, TestResult, scope, seal_key};
+use crate::way::by_way;
 
 /// Polls `work` at most `polls` times and then drops it. Returns what came of it, if it finished.
 pub(crate) async fn cut_short<F: Future>(work: F, polls: usize) -> Option<F::Output> {
@@ -80,32 +79,18 @@ async fn is_clean(pool: &PgPool) -> Result<bool, sqlx::Error> {
 /// The way to the database with a millisecond of delay on the way back, so that no answer is there
 /// before it is asked for and every round trip is an await point. Returns the URL that goes this way.
 pub(crate) async fn far_away(url: &str) -> Result<String, Box<dyn std::error::Error>> {
-    let mut far: Url = url.parse()?;
-    let near = format!("{}:{}", far.host_str().ok_or("no host")?, far.port().ok_or("no port")?);
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    far.set_host(Some("127.0.0.1"))?;
-    far.set_port(Some(listener.local_addr()?.port())).map_err(|()| "no port")?;
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let server = TcpStream::connect(near.clone()).await?;
-            let (mut from_client, mut to_client) = client.into_split();
-            let (mut from_server, mut to_server) = server.into_split();
-            tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-            tokio::spawn(async move {
-                let mut bytes = vec![0; 65_536];
-                loop {
-                    let count = from_server.read(&mut bytes).await?;
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                    match bytes.get(..count) {
-                        Some(answer) if count > 0 => to_client.write_all(answer).await?,
-                        _ => return std::io::Result::Ok(()),
-                    }
-                }
-            });
+    let way = by_way(url, |mut from, mut to| async move {
+        let mut bytes = vec![0; 65_536];
+        loop {
+            let count = from.read(&mut bytes).await?;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            match bytes.get(..count) {
+                Some(answer) if count > 0 => to.write_all(answer).await?,
+                _ => return Ok(()),
+            }
         }
-        std::io::Result::Ok(())
     });
-    Ok(far.into())
+    way.await
 }
 
 pub(crate) async fn one_connection(bed: &Bed) -> Result<TenantDb, Box<dyn std::error::Error>> {

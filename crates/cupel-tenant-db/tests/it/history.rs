@@ -6,10 +6,8 @@
 //! a few thousand without it; `scripts/soak history` runs a million.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use cupel_tenant_db::{ContextMode, Error, TenantDb};
@@ -19,6 +17,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::bed::{SCHEMA, TestResult, as_role, migration, scope, seal_key, sql};
+use crate::cancel::cut_short;
 
 const ORGS: [&str; 4] = ["acme", "acme-2", "globex", "initech"];
 
@@ -33,6 +32,10 @@ impl Dice {
         it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (it ^ (it >> 31)) % sides
     }
+
+    fn index(&mut self, sides: u64) -> usize {
+        usize::try_from(self.roll(sides)).unwrap_or(0)
+    }
 }
 
 /// What was said of a transaction, by the id that it wrote.
@@ -42,6 +45,8 @@ enum Said {
     /// It failed, or was dropped in the commit: all of it may be there, or nothing.
     Unknown,
     NotStored,
+    /// There was no connection to begin it on.
+    NotBegun,
 }
 
 #[derive(Default)]
@@ -50,27 +55,23 @@ struct History {
     done: AtomicU64,
     cut_short: AtomicU64,
     failed: AtomicU64,
+    refused: AtomicU64,
     over: AtomicBool,
 }
 
-/// Polls `work` so many times and then drops it. Returns what came of it, if it finished.
-async fn cut_short<F: Future>(work: F, polls: u64) -> Option<F::Output> {
-    let mut left = polls;
-    let mut work = pin!(work);
-    std::future::poll_fn(move |cx| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        work.as_mut().poll(cx).map(Some)
-    })
-    .await
+impl History {
+    /// What was not begun does not count, and is tried again as a service would: the server is perhaps on its way up.
+    async fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.done.fetch_sub(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// One transaction that writes the same id into two tables, and looks around before.
 async fn transact(db: &TenantDb, org: &'static str, id: &str) -> Result<Said, String> {
     let asked = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let Ok(mut tx) = db.begin(&scope(org)).await else { return Ok(Said::NotStored) };
+    let Ok(mut tx) = db.begin(&scope(org)).await else { return Ok(Said::NotBegun) };
     let looked: Result<(f64, Vec<String>), sqlx::Error> = sqlx::query_as(
         "SELECT extract(epoch FROM transaction_timestamp())::float8,
            array(SELECT DISTINCT org_id::text FROM (SELECT org_id FROM pipelines LIMIT 40) seen)",
@@ -115,28 +116,28 @@ async fn client(task: u64, db: TenantDb, history: Arc<History>, wanted: u64) -> 
     let mut n = 0;
     while history.done.fetch_add(1, Ordering::Relaxed) < wanted {
         n += 1;
-        let at = usize::try_from(dice.roll(4)).unwrap_or(0);
+        let at = dice.index(4);
         let org = ORGS.get(at).copied().unwrap_or("acme");
         if dice.roll(3) == 0 {
             // A third reads outside a transaction; a third of those is dropped.
-            let polls = if dice.roll(3) == 0 { dice.roll(6) } else { u64::MAX };
+            let polls = if dice.roll(3) == 0 { dice.index(6) } else { usize::MAX };
             match cut_short(read(&db, org), polls).await.transpose()? {
                 Some(true) => {}
-                Some(false) => drop(history.failed.fetch_add(1, Ordering::Relaxed)),
+                Some(false) => history.refused().await,
                 None => drop(history.cut_short.fetch_add(1, Ordering::Relaxed)),
             }
             continue;
         }
         let id = format!("t{task}-{n}");
-        let polls = if dice.roll(4) == 0 { dice.roll(24) } else { u64::MAX };
+        let polls = if dice.roll(4) == 0 { dice.index(24) } else { usize::MAX };
         let said = cut_short(transact(&db, org, &id), polls).await.transpose()?;
         if said.is_none() {
             history.cut_short.fetch_add(1, Ordering::Relaxed);
         }
-        if said == Some(Said::NotStored) {
-            history.failed.fetch_add(1, Ordering::Relaxed);
-            // As a service would: the server is perhaps on its way up.
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        match said {
+            Some(Said::NotStored) => drop(history.failed.fetch_add(1, Ordering::Relaxed)),
+            Some(Said::NotBegun) => history.refused().await,
+            _ => {}
         }
         history.said.lock().await.insert((at, id), said.unwrap_or(Said::Unknown));
     }
@@ -247,17 +248,18 @@ async fn run(mode: ContextMode, connections: u32, pooled: bool) -> TestResult {
         let found = there.get(id.as_str()).copied();
         match said {
             Said::Stored => assert_eq!(found, ORGS.get(*at).copied(), "{id} was stored"),
-            Said::NotStored => assert_eq!(found, None, "{id} was not stored"),
+            Said::NotStored | Said::NotBegun => assert_eq!(found, None, "{id} was not stored"),
             Said::Unknown => {}
         }
     }
     let count = |wanted: Said| said.values().filter(|it| **it == wanted).count();
     println!(
-        "{what}: {wanted} transactions and reads, {} dropped half-way, {} refused; {} stored and found, \
-         {crashes} crashes",
+        "{what}: {wanted} transactions and reads, {} dropped half-way, {} failed; {} stored and found, \
+         {crashes} crashes; {} more were not begun",
         history.cut_short.load(Ordering::Relaxed),
         history.failed.load(Ordering::Relaxed),
         count(Said::Stored),
+        history.refused.load(Ordering::Relaxed),
     );
     assert!(count(Said::Stored) > 0 && history.cut_short.load(Ordering::Relaxed) > 0);
     Ok(())

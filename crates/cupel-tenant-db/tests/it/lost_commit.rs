@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cupel_tenant_db::{Error, TenantDb};
 use sqlx::Executor;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use url::Url;
+use tokio::io::AsyncWriteExt;
 
 use crate::bed::{Bed, TestResult, scope};
+use crate::way::{Message, by_way};
 
 /// What PgBouncer says when it loses the server in the middle of a statement.
 const BY_POOLER: &[&str] = &["SFATAL", "C08P01", "Mserver conn crashed?"];
@@ -19,59 +17,30 @@ const BY_SERVER: &[&str] = &["SFATAL", "VFATAL", "C57P01", "Mterminating connect
 /// Whatever else ends a session.
 const BY_ANYTHING: &[&str] = &["SFATAL", "VFATAL", "CXX000", "Mout of luck"];
 
-/// Returns the way to the database on which, once it is `armed`, the answer to a COMMIT is replaced by an error.
+/// Returns the way to the database on which, once it is `armed`, the answer to a COMMIT is replaced by an error and
+/// nothing comes after it.
 async fn losing_commits(
     url: &str,
     error: &'static [&str],
     armed: Arc<AtomicBool>,
 ) -> Result<String, Box<dyn std::error::Error>> {
-    let mut way: Url = url.parse()?;
-    let near = format!("{}:{}", way.host_str().ok_or("no host")?, way.port().ok_or("no port")?);
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    way.set_host(Some("127.0.0.1"))?;
-    way.set_port(Some(listener.local_addr()?.port())).map_err(|()| "no port")?;
-    way.set_query(Some("sslmode=disable"));
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let server = TcpStream::connect(near.clone()).await?;
-            let (mut from_client, to_client) = client.into_split();
-            let (from_server, mut to_server) = server.into_split();
-            tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-            let armed = Arc::clone(&armed);
-            tokio::spawn(relay(BufReader::new(from_server), to_client, error, armed));
+    let way = by_way(url, move |mut from, mut to| {
+        let armed = Arc::clone(&armed);
+        async move {
+            loop {
+                let message = Message::read(&mut from).await?;
+                let is_commit = message.kind == b'C' && message.body.starts_with(b"COMMIT");
+                if is_commit && armed.load(Ordering::SeqCst) {
+                    let fields = error.iter().flat_map(|field| [field.as_bytes(), &[0]].concat());
+                    let body = fields.chain([0]).collect();
+                    Message { kind: b'E', body }.write(&mut to).await?;
+                    return to.shutdown().await;
+                }
+                message.write(&mut to).await?;
+            }
         }
-        std::io::Result::Ok(())
     });
-    Ok(way.into())
-}
-
-/// Hands the server's messages on, a letter and a length that counts itself, until a COMMIT is complete.
-async fn relay(
-    mut from: BufReader<OwnedReadHalf>,
-    mut to: OwnedWriteHalf,
-    error: &'static [&str],
-    armed: Arc<AtomicBool>,
-) -> std::io::Result<()> {
-    loop {
-        let kind = from.read_u8().await?;
-        let length = from.read_u32().await?;
-        let mut body = vec![0; usize::try_from(length).unwrap_or(4).saturating_sub(4)];
-        from.read_exact(&mut body).await?;
-        let (mut kind, mut length) = (kind, length);
-        let is_commit = kind == b'C' && body.starts_with(b"COMMIT");
-        let is_over = is_commit && armed.load(Ordering::SeqCst);
-        if is_over {
-            body = error.iter().flat_map(|field| [field.as_bytes(), &[0]].concat()).collect();
-            body.push(0);
-            (kind, length) = (b'E', u32::try_from(body.len() + 4).unwrap_or(4));
-        }
-        to.write_u8(kind).await?;
-        to.write_u32(length).await?;
-        to.write_all(&body).await?;
-        if is_over {
-            return to.shutdown().await;
-        }
-    }
+    way.await
 }
 
 #[tokio::test]

@@ -27,5 +27,6 @@ mod shop;
 mod statements;
 mod transactions;
 mod ui;
+mod way;
 mod wire;
 mod workspaces;

@@ -1,17 +1,13 @@
 //! What goes over the wire: a message is a round trip.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cupel_tenant_db::{ContextMode, TenantDb, TxOptions};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use url::Url;
 
 use crate::bed::{Bed, TestResult, scope, seal_key};
+use crate::way::{Message, by_way};
 
 const READ: &str = "SELECT name FROM pipelines WHERE id = 'a'";
 
@@ -23,52 +19,26 @@ pub(crate) struct Counted {
 
 impl Counted {
     pub(crate) async fn new(url: &str) -> Result<Self, Box<dyn std::error::Error>> {
-        let mut far: Url = url.parse()?;
-        let near = format!("{}:{}", far.host_str().ok_or("no host")?, far.port().ok_or("no port")?);
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        far.set_host(Some("127.0.0.1"))?;
-        far.set_port(Some(listener.local_addr()?.port())).map_err(|()| "no port")?;
-        far.set_query(Some("sslmode=disable"));
         let ready = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&ready);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(near.clone()).await?;
-                let (mut from_client, to_client) = client.into_split();
-                let (from_server, mut to_server) = server.into_split();
-                tokio::spawn(
-                    async move { tokio::io::copy(&mut from_client, &mut to_server).await },
-                );
-                tokio::spawn(relay(BufReader::new(from_server), to_client, Arc::clone(&count)));
+        let url = by_way(url, move |mut from, mut to| {
+            let count = Arc::clone(&count);
+            async move {
+                loop {
+                    let message = Message::read(&mut from).await?;
+                    // ReadyForQuery, counted before the client can have it.
+                    if message.kind == b'Z' {
+                        count.fetch_add(1, Ordering::SeqCst);
+                    }
+                    message.write(&mut to).await?;
+                }
             }
-            std::io::Result::Ok(())
         });
-        Ok(Self { url: far.into(), ready })
+        Ok(Self { url: url.await?, ready })
     }
 
     pub(crate) fn taken(&self) -> usize {
         self.ready.swap(0, Ordering::SeqCst)
-    }
-}
-
-/// Hands the server's messages on one by one: a letter, and a length that counts itself.
-async fn relay(
-    mut from: BufReader<OwnedReadHalf>,
-    mut to: OwnedWriteHalf,
-    ready: Arc<AtomicUsize>,
-) -> std::io::Result<Infallible> {
-    loop {
-        let kind = from.read_u8().await?;
-        let length = from.read_u32().await?;
-        let mut message = vec![kind];
-        message.extend_from_slice(&length.to_be_bytes());
-        message.resize(1 + usize::try_from(length).unwrap_or(4), 0);
-        from.read_exact(message.get_mut(5..).unwrap_or_default()).await?;
-        // ReadyForQuery, counted before the client can have it.
-        if kind == b'Z' {
-            ready.fetch_add(1, Ordering::SeqCst);
-        }
-        to.write_all(&message).await?;
     }
 }
 
