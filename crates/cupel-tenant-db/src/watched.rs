@@ -51,7 +51,7 @@ impl Execute<'_, Postgres> for Watched {
 /// Whether the statement is one that leaves nothing in the session.
 ///
 /// True of a single statement that reads or writes rows and calls no function but those of
-/// [`HARMLESS`]: what outlives a transaction (a cursor WITH HOLD, PREPARE, LISTEN, SET, a role, a
+/// [`FUNCTIONS`]: what outlives a transaction (a cursor WITH HOLD, PREPARE, LISTEN, SET, a role, a
 /// temporary table) is a statement of its own, a SELECT INTO, or the work of a function. Whatever is not
 /// known to be harmless is looked into, which costs a question to the server when the connection is given
 /// back, and after the caller has its answer.
@@ -76,57 +76,29 @@ fn first_word(sql: &str) -> &str {
     sql.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default()
 }
 
-/// What may stand before a parenthesis: words of SQL, and functions of PostgreSQL that change nothing.
-const HARMLESS: [&str; 48] = [
-    "ALL",
-    "AND",
-    "ANY",
-    "AS",
-    "AVG",
-    "BETWEEN",
-    "BY",
-    "CASE",
-    "COALESCE",
-    "CONFLICT",
-    "COUNT",
-    "DISTINCT",
-    "ELSE",
-    "EXCEPT",
-    "EXISTS",
-    "EXTRACT",
-    "FILTER",
-    "FROM",
-    "GREATEST",
-    "IN",
-    "INTERSECT",
-    "IS",
-    "JOIN",
-    "LEAST",
-    "LENGTH",
-    "LIMIT",
-    "LOWER",
-    "MATERIALIZED",
-    "MAX",
-    "MIN",
-    "NOT",
-    "NOW",
-    "NULLIF",
-    "ON",
-    "OR",
-    "OVER",
-    "PARTITION",
-    "ROW",
-    "SELECT",
-    "SET",
-    "SUM",
-    "THEN",
-    "UNION",
-    "UPPER",
-    "USING",
-    "VALUES",
-    "WHEN",
-    "WHERE",
-];
+/// What may stand before a parenthesis in SQL and calls nothing.
+const WORDS: &str = "
+    ALL AND ANY ARRAY AS BETWEEN BY CASE CAST CHAR COALESCE CONFLICT CUBE DECIMAL DISTINCT ELSE EXCEPT EXISTS FILTER
+    FROM GREATEST GROUP GROUPING HAVING ILIKE IN INTERSECT INTERVAL IS JOIN LATERAL LEAST LIKE LIMIT MATERIALIZED
+    NOT NULLIF NUMERIC OFFSET ON OR OVER PARTITION RETURNING ROLLUP ROW SELECT SET SETS SIMILAR SOME THEN TIME
+    TIMESTAMP TIMESTAMPTZ TO TRIM UNION USING VALUES VARCHAR WHEN WHERE WITHIN
+";
+
+/// Functions of PostgreSQL that leave nothing, whatever they are given.
+const FUNCTIONS: &str = "
+    abs age array_agg array_append array_cat array_length array_position array_remove array_to_string avg bool_and
+    bool_or btrim cardinality ceil ceiling char_length clock_timestamp concat concat_ws count cume_dist date_part
+    date_trunc decode dense_rank encode exp extract first_value floor format gen_random_uuid generate_series initcap
+    json_agg json_array_elements json_build_array json_build_object json_object_agg jsonb_agg jsonb_array_elements
+    jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text
+    jsonb_extract_path jsonb_extract_path_text jsonb_object_agg jsonb_object_keys jsonb_set jsonb_strip_nulls
+    jsonb_to_recordset jsonb_typeof lag last_value lead left length lower lpad ltrim make_date make_interval max md5
+    min mod now nth_value ntile octet_length overlay percent_rank percentile_cont percentile_disc phraseto_tsquery
+    plainto_tsquery position power random rank regexp_match regexp_matches regexp_replace repeat replace reverse
+    right round row_number row_to_json rpad rtrim sha256 sign split_part sqrt starts_with stddev string_agg
+    string_to_array strpos substr substring sum to_char to_date to_json to_jsonb to_number to_timestamp to_tsquery
+    to_tsvector translate trunc ts_headline ts_rank unnest upper variance websearch_to_tsquery width_bucket
+";
 
 /// An INSERT from the end of its table's name on, which stands before a list of columns.
 fn without_target(sql: &str) -> &str {
@@ -138,12 +110,13 @@ fn without_target(sql: &str) -> &str {
 }
 
 fn calls_harmless_only(sql: &str) -> bool {
+    // What ends a name that is not quoted; whatever else stands in one makes it unknown.
+    let ends = |c: char| c.is_ascii_whitespace() || "(),[]:+-*/<>=~!@#%^&|?".contains(c);
     sql.match_indices('(').all(|(at, _)| {
-        let before = sql.get(..at).unwrap_or_default().trim_end();
-        let name =
-            before.rsplit(|c: char| c.is_ascii_whitespace() || "(,=<>+-*|".contains(c)).next();
-        let name = name.unwrap_or_default();
-        name.is_empty() || HARMLESS.iter().any(|known| name.eq_ignore_ascii_case(known))
+        let before = sql.get(..at).unwrap_or_default().trim_ascii_end();
+        let name = before.rsplit(ends).next().unwrap_or_default();
+        let mut known = WORDS.split_ascii_whitespace().chain(FUNCTIONS.split_ascii_whitespace());
+        name.is_empty() || known.any(|it| name.eq_ignore_ascii_case(it))
     })
 }
 
@@ -168,9 +141,33 @@ mod tests {
             "INSERT INTO pipelines (org_id, id) VALUES ($1, lower($2)) ON CONFLICT (org_id, id) DO NOTHING",
             "SELECT count(*), (SELECT max(n) FROM a) FROM b WHERE id IN ($1) AND (c OR now() > d)",
             "DELETE FROM a WHERE NOT EXISTS (SELECT 1 FROM b)",
+            "SELECT a / (b + 1), round(c::numeric(10, 2)), d[1] FROM e",
+            "INSERT INTO a (id, at) VALUES (gen_random_uuid(), date_trunc('day', $1))",
+            "SELECT id, row_number() OVER (PARTITION BY org_id) FROM a",
+            "SELECT jsonb_agg(to_jsonb(a)) FROM a WHERE b @>(SELECT c FROM d)",
         ] {
             assert!(leaves_nothing(sql), "{sql}");
         }
+    }
+
+    /// What a server says of each: that it is its own, and that all that it does is answer.
+    #[tokio::test]
+    async fn a_function_that_leaves_nothing_is_one_of_the_server_s()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let url = cupel_testkit::Postgres::shared().await?.database().await?;
+        let mut conn = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await?;
+        let each_time_another = ["clock_timestamp", "gen_random_uuid", "random"];
+        for name in FUNCTIONS.split_ascii_whitespace() {
+            let volatile: Option<bool> = sqlx::query_scalar(
+                "SELECT bool_or(provolatile = 'v') FROM pg_proc
+                 WHERE proname = $1 AND pronamespace = 'pg_catalog'::regnamespace",
+            )
+            .bind(name)
+            .fetch_one(&mut conn)
+            .await?;
+            assert_eq!(volatile, Some(each_time_another.contains(&name)), "{name}");
+        }
+        Ok(())
     }
 
     #[test]
@@ -191,6 +188,14 @@ mod tests {
             "SELECT public.remember ($1)",
             "SELECT \"remember\"($1)",
             "SELECT lower/**/($1)",
+            "SELECT a.lower($1)",
+            "SELECT \"a,lower\"($1)",
+            "SELECT \"a lower\" ($1)",
+            "SELECT a$lower($1)",
+            "SELECT lower\u{a0}($1)",
+            "SELECT 1::remember(1)",
+            "SELECT a[remember(1)]",
+            "SELECT nextval('a')",
             "SELECT 1 WHERE a=remember(1)",
             "INSERT INTO a (b) VALUES (remember(1))",
             "INSERT INTO a SELECT b FROM remember(1)",
