@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 /// How a benchmark is run, beside its own arguments.
 #[derive(Args, Clone, Copy, Debug)]
+#[command(about = None, long_about = None)]
 #[non_exhaustive]
 pub struct Run {
     /// How it reports, on standard output.

@@ -6,7 +6,7 @@
 //! tasks; half-way and at the slow end.
 //!
 //! The same is done by hand, on sqlx's pool with a `WHERE org_id` and as a role that row-level security does
-//! not bind: what a million rows read at random cost by themselves. Run with `scripts/bench tenant-db-orgs`.
+//! not bind: what a million rows read at random cost by themselves, and what ours is compared with in the end. Run with `scripts/bench tenant-db-orgs`.
 
 #![expect(clippy::print_stderr, reason = "a benchmark reports to its reader")]
 
@@ -70,7 +70,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ("transaction", Work::Transaction, &random),
         ("single read", Work::SingleRead, &random),
     ] {
-        bench.ask(name, work, rounds).await?;
+        bench.many_and_few(name, work, rounds).await?;
+    }
+    for (name, work, by_hand, goal) in [
+        ("transaction", Work::Transaction, Work::TransactionByHand, 1.00),
+        ("single read", Work::SingleRead, Work::SingleReadByHand, 1.50),
+    ] {
+        bench.ours_and_by_hand(name, work, by_hand, goal, &random).await?;
     }
     let report = Report::new(bench.results);
     report.print(args.run.format);
@@ -85,34 +91,59 @@ struct Bench {
 
 impl Bench {
     /// Does the work with many organizations and with few in turns, and compares.
-    async fn ask(
+    async fn many_and_few(&mut self, name: &str, work: Work, rounds: &[Round]) -> Asked {
+        let name = format!("{name}, {} organizations against 10", self.many.orgs);
+        let sides = [(&self.many, work), (&self.few, work)];
+        let results = compare(&name, sides, rounds, [("p50", 0.5), ("p99", 0.99)], GOAL).await?;
+        self.results.extend(results);
+        Ok(())
+    }
+
+    /// Does the work with many organizations, guarded and by hand in turns, and compares the medians.
+    async fn ours_and_by_hand(
         &mut self,
         name: &str,
         work: Work,
+        by_hand: Work,
+        goal: f64,
         rounds: &[Round],
-    ) -> Result<(), Box<dyn Error>> {
-        let mut ours = Histogram::<u64>::new(3)?;
-        let mut baseline = Histogram::<u64>::new(3)?;
-        if matches!(rounds, [Round::Random(_), ..]) {
-            for database in [&self.many, &self.few] {
-                database.round(work, Round::Random(0)).await?;
-            }
-        }
-        for round in rounds {
-            ours.add(self.many.round(work, *round).await?)?;
-            baseline.add(self.few.round(work, *round).await?)?;
-        }
-        for (point, quantile) in [("p50", 0.5), ("p99", 0.99)] {
-            let micros = |it: &Histogram<u64>| {
-                Duration::from_nanos(it.value_at_quantile(quantile)).as_secs_f64() * 1e6
-            };
-            let name = format!("{name}, {} organizations against 10, {point}", self.many.orgs);
-            let (ours, baseline) = (micros(&ours), micros(&baseline));
-            eprintln!("{name}: {ours:.0} and {baseline:.0} µs");
-            self.results.push(Measure::new(name, ours, baseline, "µs", Goal::AtMost(GOAL)));
-        }
+    ) -> Asked {
+        let name = format!("{name} of {} organizations against by hand", self.many.orgs);
+        let sides = [(&self.many, work), (&self.many, by_hand)];
+        self.results.extend(compare(&name, sides, rounds, [("p50", 0.5)], goal).await?);
         Ok(())
     }
+}
+
+type Asked = Result<(), Box<dyn Error>>;
+
+/// Two sides in turns, at each of the points.
+async fn compare<const N: usize>(
+    name: &str,
+    [ours, baseline]: [(&Database, Work); 2],
+    rounds: &[Round],
+    points: [(&str, f64); N],
+    goal: f64,
+) -> Result<[Measure; N], Box<dyn Error>> {
+    let mut times = [Histogram::<u64>::new(3)?, Histogram::<u64>::new(3)?];
+    if matches!(rounds, [Round::Random(_), ..]) {
+        for (database, work) in [ours, baseline] {
+            database.round(work, Round::Random(0)).await?;
+        }
+    }
+    for round in rounds {
+        for ((database, work), times) in [ours, baseline].into_iter().zip(&mut times) {
+            times.add(database.round(work, *round).await?)?;
+        }
+    }
+    Ok(points.map(|(point, quantile)| {
+        let [ours, baseline] = times
+            .each_ref()
+            .map(|it| Duration::from_nanos(it.value_at_quantile(quantile)).as_secs_f64() * 1e6);
+        let name = format!("{name}, {point}");
+        eprintln!("{name}: {ours:.0} and {baseline:.0} µs");
+        Measure::new(name, ours, baseline, "µs", Goal::AtMost(goal))
+    }))
 }
 
 struct Database {
