@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::SqlStr;
 use tokio::sync::oneshot;
 
-use super::{Bound, Session};
+use super::session::{Bound, Session};
 use crate::Error;
 
 /// Those who wait for a connection, in the order in which they came.
@@ -28,9 +28,24 @@ struct Waiting {
 #[derive(Debug)]
 struct Waiter {
     number: u64,
-    heir: Option<Heir>,
+    wanted: Wanted,
     /// How often somebody came before it while it was the first.
     passed_over: u32,
+}
+
+/// What somebody waits for, and where it goes.
+pub(super) enum Wanted {
+    /// A session, if possible one that is bound so.
+    Session(Option<Bound>, oneshot::Sender<Session>),
+    /// A transaction that opens so.
+    Transaction(Arc<Opening>, oneshot::Sender<Lent>),
+}
+
+/// What somebody asks for, and gets from whoever had it before if not from the pool.
+pub(super) trait Wish {
+    type Given;
+
+    fn ask(&self, to: oneshot::Sender<Self::Given>) -> Wanted;
 }
 
 /// How often the first in the line is passed over at most.
@@ -58,42 +73,69 @@ pub(crate) struct Handed {
     pub(crate) answer: Option<String>,
 }
 
+/// What somebody gets who asks for a transaction.
+#[derive(Debug)]
+pub(crate) enum Lent {
+    /// A session on which it is to be opened.
+    Session(Session),
+    /// One on which it is open.
+    Handed(Handed),
+}
+
 /// Who waits for a transaction and is the next to have one.
 pub(crate) struct Heir {
     pub(crate) opening: Arc<Opening>,
-    to: oneshot::Sender<Handed>,
+    to: oneshot::Sender<Lent>,
 }
 
 /// A place in the line. Dropped, it is given up.
-pub(crate) struct Place<'a> {
+pub(super) struct Place<'a, W: Wish> {
     line: &'a Line,
     number: u64,
-    /// The opening, and where the session comes from, if it is for a transaction.
-    wanted: Option<(Arc<Opening>, oneshot::Receiver<Handed>)>,
+    wish: W,
+    from: oneshot::Receiver<W::Given>,
 }
 
 impl Line {
     /// Takes the last place.
-    pub(crate) fn join(&self, opening: Option<&Arc<Opening>>) -> Place<'_> {
+    pub(super) fn join<W: Wish>(&self, wish: W) -> Place<'_, W> {
+        let (to, from) = oneshot::channel();
+        let wanted = wish.ask(to);
         let mut waiting = self.waiting();
         let number = waiting.next;
         waiting.next += 1;
-        let (heir, wanted) = opening.map(ask).unzip();
-        waiting.places.push_back(Waiter { number, heir, passed_over: 0 });
-        Place { line: self, number, wanted }
+        waiting.places.push_back(Waiter { number, wanted, passed_over: 0 });
+        Place { line: self, number, wish, from }
     }
 
     /// Takes out of the line whom the session is bound to or else the first, if the first waits for a transaction.
-    pub(crate) fn heir(&self, session: &Session) -> Option<Heir> {
+    pub(super) fn heir(&self, session: &Session) -> Option<Heir> {
         let mut waiting = self.waiting();
-        let first = waiting.places.front_mut().filter(|it| it.heir.is_some())?;
-        if first.passed_over == PASSED_OVER {
-            return waiting.places.pop_front()?.heir;
+        let is_transaction = |it: &Wanted| matches!(it, Wanted::Transaction(..));
+        waiting.places.front().filter(|it| is_transaction(&it.wanted))?;
+        let bound = waiting.fitting(|it| is_transaction(it) && it.is_bound(session));
+        match waiting.places.remove(bound.unwrap_or(0))?.wanted {
+            Wanted::Transaction(opening, to) => Some(Heir { opening, to }),
+            Wanted::Session(..) => None,
         }
-        first.passed_over += 1;
-        let mut near = waiting.places.iter().take(LOOKED_AT);
-        let at = near.position(|it| it.heir.as_ref().is_some_and(|it| it.is_bound(session)));
-        waiting.places.remove(at.unwrap_or(0))?.heir
+    }
+
+    /// Gives the session to whom it is bound to, or returns it.
+    pub(super) fn give(&self, session: Session) -> Option<Session> {
+        let wanted = {
+            let mut waiting = self.waiting();
+            let bound = waiting.fitting(|it| it.is_bound(&session));
+            bound.and_then(|at| waiting.places.remove(at)).map(|it| it.wanted)
+        };
+        match wanted {
+            None => Some(session),
+            // It may have been given up in this moment.
+            Some(Wanted::Session(_, to)) => to.send(session).err(),
+            Some(Wanted::Transaction(_, to)) => match to.send(Lent::Session(session)) {
+                Err(Lent::Session(session)) => Some(session),
+                _ => None,
+            },
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -102,9 +144,42 @@ impl Line {
     }
 }
 
-fn ask(opening: &Arc<Opening>) -> (Heir, (Arc<Opening>, oneshot::Receiver<Handed>)) {
-    let (to, from) = oneshot::channel();
-    (Heir { opening: Arc::clone(opening), to }, (Arc::clone(opening), from))
+impl Waiting {
+    /// Returns the first that fits, unless too many have come before the first already.
+    fn fitting(&mut self, fits: impl Fn(&Wanted) -> bool) -> Option<usize> {
+        let at = self.places.iter().take(LOOKED_AT).position(|it| fits(&it.wanted))?;
+        if at > 0 {
+            let first = self.places.front_mut().filter(|it| it.passed_over < PASSED_OVER)?;
+            first.passed_over += 1;
+        }
+        Some(at)
+    }
+}
+
+impl Wanted {
+    fn is_bound(&self, session: &Session) -> bool {
+        let bound = match self {
+            Self::Session(bound, _) => bound.as_ref(),
+            Self::Transaction(opening, _) => opening.binding.as_ref().map(|(bound, _)| bound),
+        };
+        bound.is_some_and(|it| session.is_bound_to(it))
+    }
+}
+
+impl Wish for Option<&Bound> {
+    type Given = Session;
+
+    fn ask(&self, to: oneshot::Sender<Session>) -> Wanted {
+        Wanted::Session(self.cloned(), to)
+    }
+}
+
+impl Wish for &Arc<Opening> {
+    type Given = Lent;
+
+    fn ask(&self, to: oneshot::Sender<Lent>) -> Wanted {
+        Wanted::Transaction(Arc::clone(self), to)
+    }
 }
 
 impl Opening {
@@ -116,52 +191,53 @@ impl Opening {
 }
 
 impl Heir {
-    /// Whether the session is bound to it.
-    fn is_bound(&self, session: &Session) -> bool {
-        self.opening.binding.as_ref().is_some_and(|(bound, _)| session.is_bound_to(bound))
-    }
-
     /// Hands the session over. If nobody wants it any more, it is closed: its transaction is open.
     pub(crate) fn inherit(self, handed: Handed) {
-        drop(self.to.send(handed));
+        drop(self.to.send(Lent::Handed(handed)));
     }
 }
 
-impl Place<'_> {
-    /// Waits for a session that is handed over. Who was taken out of the line and got none after all, because a
+impl<W: Wish> Place<'_, W> {
+    /// Waits for what somebody else gives. Who was taken out of the line and got nothing after all, because a
     /// commit failed, is the first again.
-    pub(crate) async fn handed(&mut self) -> Handed {
+    pub(super) async fn given(&mut self) -> W::Given {
         loop {
-            let Some((opening, from)) = &mut self.wanted else {
-                return std::future::pending().await;
-            };
-            if let Ok(handed) = from.await {
-                return handed;
+            if let Ok(given) = (&mut self.from).await {
+                return given;
             }
-            let (heir, wanted) = ask(opening);
-            let again = Waiter { number: self.number, heir: Some(heir), passed_over: 0 };
+            let (to, from) = oneshot::channel();
+            let wanted = self.wish.ask(to);
+            self.from = from;
+            let again = Waiter { number: self.number, wanted, passed_over: 0 };
             self.line.waiting().places.push_front(again);
-            self.wanted = Some(wanted);
         }
     }
 
-    /// Gives the place up. Returns what is on its way to it, if it is.
-    pub(crate) fn leave(mut self) -> Option<oneshot::Receiver<Handed>> {
-        let was_taken = !self.give_up();
-        self.wanted.take().filter(|_| was_taken).map(|(_, from)| from)
+    /// Whether somebody has taken it out of the line, and is about to give it something.
+    pub(super) fn is_taken(&self) -> bool {
+        self.line.waiting().places.iter().all(|it| it.number != self.number)
     }
 
-    /// Returns whether it was still in the line.
-    fn give_up(&self) -> bool {
-        let mut waiting = self.line.waiting();
-        let at = waiting.places.iter().position(|it| it.number == self.number);
-        at.and_then(|at| waiting.places.remove(at)).is_some()
+    /// Waits for what is about to be given, if it is.
+    pub(super) async fn on_its_way(&mut self) -> Option<W::Given> {
+        (&mut self.from).await.ok()
     }
 }
 
-impl Drop for Place<'_> {
+impl<W: Wish> Drop for Place<'_, W> {
     fn drop(&mut self) {
-        self.give_up();
+        let mut waiting = self.line.waiting();
+        waiting.places.retain(|it| it.number != self.number);
+    }
+}
+
+impl std::fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The statements of an opening hold a seal.
+        f.write_str(match self {
+            Self::Session(..) => "Session",
+            Self::Transaction(..) => "Transaction",
+        })
     }
 }
 

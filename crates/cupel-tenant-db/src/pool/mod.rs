@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
 use futures::future::{Either, select};
-use line::Line;
-pub(crate) use line::{Binding, Handed, Heir, Opening};
+pub(crate) use line::{Binding, Handed, Heir, Lent, Opening};
+use line::{Line, Wish};
 use session::Live;
 pub(crate) use session::{Bound, Session};
 use sqlx::postgres::PgConnectOptions;
@@ -48,18 +48,11 @@ struct Idle {
     since: Instant,
 }
 
-/// What somebody gets who asks for a connection.
-#[derive(Debug)]
-pub(crate) enum Lent {
-    /// One without a transaction.
-    Session(Session),
-    /// One on which the transaction that was asked for is open.
-    Handed(Handed),
-}
-
-enum Turn {
+/// What ends the waiting.
+enum Turn<T> {
     Permit(OwnedSemaphorePermit),
-    Handed(Handed),
+    /// What somebody else had before.
+    Given(T),
 }
 
 /// As in sqlx's pool.
@@ -96,8 +89,7 @@ impl Pool {
     /// Waiting is in turn, and dropping the future gives up the place.
     pub(crate) async fn lend(&self) -> Result<Session, Error> {
         loop {
-            let permit = self.in_turn().await?;
-            let mut session = self.session(permit, None).await?;
+            let mut session = self.lend_any(None).await?;
             // The connection may be dead; then the next one is taken.
             if session.unbind().await.is_ok() {
                 return Ok(session);
@@ -108,17 +100,23 @@ impl Pool {
     /// Lends a connection that is bound to `bound` rather than another. It may be bound to nobody or to
     /// somebody else: whoever borrows must look, and bind it.
     pub(crate) async fn lend_bound(&self, bound: &Bound) -> Result<Session, Error> {
-        let permit = self.in_turn().await?;
-        self.session(permit, Some(bound)).await
+        self.lend_any(Some(bound)).await
+    }
+
+    async fn lend_any(&self, bound: Option<&Bound>) -> Result<Session, Error> {
+        match self.in_turn(bound).await? {
+            Turn::Permit(permit) => self.session(permit, bound).await,
+            Turn::Given(session) => Ok(session),
+        }
     }
 
     /// Lends a connection for a transaction, on which it may be open already. Else, where the opening binds, it may
     /// be bound to anybody, and where it does not, to nobody.
     pub(crate) async fn lend_for(&self, opening: &Arc<Opening>) -> Result<Lent, Error> {
         loop {
-            let permit = match self.in_turn_for(opening).await? {
+            let permit = match self.in_turn(opening).await? {
                 Turn::Permit(permit) => permit,
-                Turn::Handed(handed) => return Ok(Lent::Handed(handed)),
+                Turn::Given(lent) => return Ok(lent),
             };
             let bound = opening.binding.as_ref().map(|(bound, _)| bound);
             let mut session = self.session(permit, bound).await?;
@@ -128,34 +126,27 @@ impl Pool {
         }
     }
 
-    /// Waits for a permit, in turn.
-    async fn in_turn(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let permits = Arc::clone(&self.0.permits);
-        if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
-            return Ok(permit);
-        }
-        let _place = self.0.line.join(None);
-        self.within(permits.acquire_owned()).await?.map_err(|_| self.exhausted())
-    }
-
-    /// Waits for a permit or for a session that is handed over, in turn.
-    async fn in_turn_for(&self, opening: &Arc<Opening>) -> Result<Turn, Error> {
+    /// Waits for a permit or for what somebody else gives, in turn.
+    async fn in_turn<W: Wish>(&self, wish: W) -> Result<Turn<W::Given>, Error> {
         let permits = Arc::clone(&self.0.permits);
         if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
             return Ok(Turn::Permit(permit));
         }
-        let mut place = self.0.line.join(Some(opening));
-        let (handed, permit) = (place.handed(), permits.acquire_owned());
-        let permit = match self.within(select(pin!(handed), pin!(permit))).await? {
-            Either::Left((handed, _)) => return Ok(Turn::Handed(handed)),
-            Either::Right((permit, _)) => permit.map_err(|_| self.exhausted())?,
+        let mut place = self.0.line.join(wish);
+        let permit = {
+            let (given, permit) = (place.given(), permits.acquire_owned());
+            match self.within(select(pin!(given), pin!(permit))).await? {
+                Either::Left((given, _)) => return Ok(Turn::Given(given)),
+                Either::Right((permit, _)) => permit.map_err(|_| self.exhausted())?,
+            }
         };
-        let Some(on_its_way) = place.leave() else { return Ok(Turn::Permit(permit)) };
-        // The session that was about to be handed over is not let go to waste, unless that fails.
-        match self.within(on_its_way).await {
-            Ok(Ok(handed)) => Ok(Turn::Handed(handed)),
-            _ => Ok(Turn::Permit(permit)),
+        // What was about to be given is not let go to waste, unless that fails.
+        if place.is_taken()
+            && let Ok(Some(given)) = self.within(place.on_its_way()).await
+        {
+            return Ok(Turn::Given(given));
         }
+        Ok(Turn::Permit(permit))
     }
 
     async fn within<T>(&self, waiting: impl Future<Output = T>) -> Result<T, Error> {

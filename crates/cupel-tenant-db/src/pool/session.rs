@@ -66,8 +66,13 @@ impl Session {
 
     /// Returns who is to have the session next, if somebody waits for a transaction.
     pub(crate) fn heir(&self) -> Option<Heir> {
+        if self.may_go_on() { self.pool.line.heir(self) } else { None }
+    }
+
+    /// Whether it may serve somebody else.
+    fn may_go_on(&self) -> bool {
         let is_young = self.live.as_ref().is_some_and(|it| it.born.elapsed() < LONGEST_LIFE);
-        if is_young && !self.pool.permits.is_closed() { self.pool.line.heir(self) } else { None }
+        is_young && !self.pool.permits.is_closed()
     }
 
     /// Returns the connection.
@@ -105,14 +110,18 @@ impl Session {
         }
     }
 
-    /// Makes the connection available to the next borrower. The caller vouches that it is clean.
+    /// Makes the connection available to the next borrower, and to one that it is bound to rather than another. The
+    /// caller vouches that it is clean.
     pub(crate) fn give_back(mut self) {
-        if let Some(live) = self.live.take() {
-            if self.pool.permits.is_closed() {
-                return;
-            }
-            self.counted = false;
-            self.pool.idle().push(Idle { live, since: Instant::now() });
+        if !self.may_go_on() {
+            return;
+        }
+        self.idle = Duration::ZERO;
+        let pool = Arc::clone(&self.pool);
+        let Some(mut session) = pool.line.give(self) else { return };
+        if let Some(live) = session.live.take() {
+            session.counted = false;
+            pool.idle().push(Idle { live, since: Instant::now() });
         }
     }
 

@@ -1,11 +1,12 @@
 //! A commit opens the transaction of whoever waits for the connection.
 
 use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cupel_tenant::{IsolationLayer, OrgSpec, Tier};
-use cupel_tenant_db::{ContextMode, Error, TenantDb, TenantTx};
-use futures::{FutureExt, poll};
+use cupel_tenant_db::{ContextMode, Error, ScopedDb, TenantDb, TenantTx};
+use futures::{FutureExt, StreamExt, poll};
 use sqlx::{Connection, Executor, PgConnection, Row};
 
 use crate::bed::{Bed, TestResult, org_id, scope, seal_key};
@@ -237,11 +238,74 @@ async fn whom_the_session_is_bound_to_comes_before_the_first_a_few_times() -> Te
             let (next, at, rest) = futures::future::select_all(waiting).await;
             (open, waiting) = (next?, rest);
             assert_eq!(seen(&mut open).await?, [open.scope().org_id().as_str()], "{mode:?} {at}");
-            order += &open.scope().org_id().as_str()[..1];
+            order.extend(open.scope().org_id().as_str().chars().next());
         }
         // Where transactions are not bound by their session, everybody comes in turn.
         let expected = if mode == ContextMode::Plain { "gaaaaag" } else { "aaaagga" };
         assert_eq!(order, expected, "{mode:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_reads_what_the_session_is_bound_to_comes_before_the_first_too() -> TestResult {
+    for mode in MODES {
+        let bed = bed(mode).await?;
+        let way = Counted::new(&bed.app_url).await?;
+        let db = TenantDb::builder(&way.url).seal_key(seal_key("k1")).max_connections(1);
+        let db = db.connect().await?;
+        let (acme, globex) = (db.scoped(&scope("acme")), db.scoped(&scope("globex")));
+        let order = Mutex::new(String::new());
+        let read = async |of: &ScopedDb| {
+            let org: String =
+                sqlx::query_scalar("SELECT org_id FROM pipelines").fetch_one(of).await?;
+            assert_eq!(org, of.scope().org_id().as_str(), "{mode:?}");
+            order.lock().unwrap_or_else(PoisonError::into_inner).extend(org.chars().next());
+            Ok::<_, sqlx::Error>(())
+        };
+        // Once, so that both are known to be let in, and what they read is prepared.
+        read(&globex).await?;
+        read(&acme).await?;
+        let mut first = sqlx::query("SELECT id FROM pipelines, generate_series(1, 9)").fetch(&acme);
+        first.next().await.ok_or("no row")??;
+        let wanted = [&globex, &acme, &acme, &acme, &acme, &acme, &acme, &globex];
+        let mut waiting: Vec<_> = wanted.iter().map(|of| read(of).boxed_local()).collect();
+        for it in &mut waiting {
+            assert!(poll!(it).is_pending());
+        }
+        order.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        while first.next().await.transpose()?.is_some() {}
+        way.taken();
+        futures::future::try_join_all(waiting).await?;
+        let order = order.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(*order, "aaaaggaa", "{mode:?}");
+        // One for each read, and one for each of the two times that the session was bound anew.
+        assert_eq!(way.taken(), 10, "{mode:?}");
+    }
+    Ok(())
+}
+
+/// An answer that nobody takes goes back to the pool, or is closed; whoever waits next is served.
+#[tokio::test]
+async fn a_read_dropped_as_it_is_given_a_session_keeps_nobody_waiting() -> TestResult {
+    let bed = bed(ContextMode::Plain).await?;
+    let (acme, globex) = (bed.db.scoped(&scope("acme")), bed.db.scoped(&scope("globex")));
+    let query = "SELECT org_id FROM pipelines";
+    for given_first in [true, false] {
+        let mut first = sqlx::query(query).fetch(&acme);
+        first.next().await.ok_or("no row")??;
+        let mut dropped = Box::pin(sqlx::query(query).fetch_one(&acme));
+        assert!(poll!(dropped.as_mut()).is_pending());
+        let last = sqlx::query_scalar(query).fetch_one(&globex);
+        if given_first {
+            assert!(first.next().await.is_none());
+            drop(dropped);
+        } else {
+            drop(dropped);
+            assert!(first.next().await.is_none());
+        }
+        let org: String = tokio::time::timeout(Duration::from_secs(5), last).await??;
+        assert_eq!(org, "globex");
     }
     Ok(())
 }
