@@ -13,7 +13,7 @@ use sqlx::{
 use tokio::task::JoinHandle;
 
 use crate::grant::{Reach, Ready};
-use crate::lease::{self, Lease};
+use crate::lease::{End, Lease};
 use crate::pool::{Opening, Pool};
 use crate::schema::ident;
 use crate::{AdminGrant, Error, TenantDb};
@@ -29,16 +29,16 @@ pub struct AdminTx {
     expires: Instant,
     reach: Reach,
     db: TenantDb,
-    _end: End,
+    _deadline: Deadline,
 }
 
 /// What ends the session of an admin transaction that is still there when its grant is over, whatever
 /// it is doing then: a statement's own timeout counts from the statement's beginning. Dropped, it lets
 /// the session live.
 #[derive(Debug)]
-struct End(JoinHandle<()>);
+struct Deadline(JoinHandle<()>);
 
-impl End {
+impl Deadline {
     fn at(expires: Instant, backend: i32, pool: Pool) -> Self {
         Self(tokio::spawn(async move {
             tokio::time::sleep_until(expires.into()).await;
@@ -52,7 +52,7 @@ impl End {
     }
 }
 
-impl Drop for End {
+impl Drop for Deadline {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -126,15 +126,15 @@ impl TenantDb {
         // is the backend for as long as the transaction lasts.
         let opening =
             Opening { statements: Box::new(move |_, _| Ok(opening.clone())), binding: None };
-        let (lease, backend) = Lease::open(pool, lease::End::GivenBack, opening).await?;
+        let (lease, backend) = Lease::open(pool, End::GivenBack, opening).await?;
         let backend = backend.and_then(|backend| backend.parse().ok()).unwrap_or_default();
-        let end = End::at(grant.expires(), backend, pool.clone());
+        let deadline = Deadline::at(grant.expires(), backend, pool.clone());
         let mut tx = AdminTx {
             lease,
             expires: grant.expires(),
             reach: grant.reach().clone(),
             db: self.clone(),
-            _end: end,
+            _deadline: deadline,
         };
         if let Reach::Named(orgs) = grant.reach()
             && let [only] = orgs.as_slice()
