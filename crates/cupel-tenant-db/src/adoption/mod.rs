@@ -127,7 +127,7 @@ impl Adoption {
         let (app, admin) = (opened.app().to_owned(), opened.admin().map(str::to_owned));
         let shapes = std::mem::take(&mut opened.shapes);
         let mut steps = self.steps(&mut opened.conn).await?;
-        steps.short(schema::SHADOWS).await?;
+        steps.short(&schema::shadows()).await?;
         let mut changes = Vec::new();
         for shape in shapes.iter().filter(|it| is_to_adopt(it) && !it.in_shadow) {
             steps.tell(shape, "beginning its shadow");

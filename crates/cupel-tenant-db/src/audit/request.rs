@@ -13,8 +13,9 @@ use crate::{ContextMode, Error, Table};
 /// Where the database was migrated by a [`Migration`](crate::Migration), its declaration counts, and an
 /// audit as the role that may read it finds what departs from it. Asked by the owner of the migration, it
 /// makes the declared policies on a temporary table, in a second transaction that is rolled back, and
-/// compares how the server writes them out; [`AuditReport::policies`] says whether that was done. The functions
-/// and procedures of the schema `cupel` are compared with those that this version makes, whoever asks.
+/// compares how the server writes them out; [`AuditReport::policies`] says whether that was done. The functions,
+/// procedures and triggers of the schema `cupel`, and of `cupel_shadow` while an adoption lasts, are compared with
+/// those that this version makes, whoever asks.
 ///
 /// # Examples
 ///

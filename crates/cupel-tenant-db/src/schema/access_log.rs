@@ -51,7 +51,7 @@ CREATE OR REPLACE FUNCTION cupel.keep_access_log() RETURNS trigger
   AS $$ BEGIN
     RAISE EXCEPTION 'the access log is only added to' USING ERRCODE = 'insufficient_privilege';
   END $$;
-CREATE OR REPLACE TRIGGER keep BEFORE UPDATE OR DELETE OR TRUNCATE ON cupel.access_log
+CREATE OR REPLACE TRIGGER keep BEFORE DELETE OR UPDATE OR TRUNCATE ON cupel.access_log
   FOR EACH STATEMENT EXECUTE FUNCTION cupel.keep_access_log();
 ALTER TABLE cupel.access_log ENABLE ALWAYS TRIGGER keep;
 "#;

@@ -55,7 +55,7 @@ CREATE OR REPLACE FUNCTION cupel.count_refusal() RETURNS trigger
   LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   AS $$ BEGIN UPDATE cupel.refusals SET count = count + 1; RETURN NULL; END $$;
 CREATE OR REPLACE TRIGGER count_refusal AFTER INSERT OR UPDATE OF state ON cupel.organizations
-  FOR EACH ROW WHEN (NEW.state NOT IN ('onboarding', 'active'))
+  FOR EACH ROW WHEN ((new.state <> ALL (ARRAY['onboarding'::text, 'active'::text])))
   EXECUTE FUNCTION cupel.count_refusal();
 CREATE OR REPLACE FUNCTION cupel.org_state() RETURNS text
   LANGUAGE plpgsql STABLE SECURITY DEFINER

@@ -10,6 +10,7 @@ mod routines;
 mod shadow;
 mod surroundings;
 mod table;
+mod triggers;
 
 pub(crate) use access_log::ACCESS_LOG;
 pub(crate) use context::{GUARD, context, shared};
@@ -18,12 +19,16 @@ pub(crate) use policies::{definition, isolate, policies, policies_of, record};
 pub(crate) use recorded::Recorded;
 pub(crate) use roles::{Purpose, correct_role, create_role, grant_schema};
 pub(crate) use routines::{Made, Routine, deciding, routines};
-pub(crate) use shadow::{SHADOWLESS, SHADOWS, cast_shadow, counts, forget, lift_shadow};
+pub(crate) use shadow::{SHADOWLESS, SHADOWS, cast_shadow, counts, forget, lift_shadow, shadows};
 pub(crate) use surroundings::{
     children_are_closed, give_nothing, given_by_default, invokers, lost_views, owners_views,
 };
 pub(crate) use table::{Declared, TableName};
 pub use table::{Table, TableKind};
+pub(crate) use triggers::{MadeTrigger, triggers};
+
+/// What is ours: what a migration makes, and what an adoption makes for as long as it takes.
+pub(crate) const SCHEMAS: [&str; 2] = ["cupel", "cupel_shadow"];
 
 /// The column that names the organization of a row.
 pub const ORG_COLUMN: &str = "org_id";

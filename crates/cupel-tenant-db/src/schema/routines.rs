@@ -1,10 +1,11 @@
-//! The functions and procedures of the schema `cupel`, read out of the statements that make them.
+//! The functions and procedures of the schemas `cupel` and `cupel_shadow`, read out of the statements that make them.
 
 use std::collections::{HashMap, HashSet};
 
-/// A function or procedure of the schema `cupel`, with all that decides what it does.
+/// A function or procedure of a schema of ours, with all that decides what it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
 pub(crate) struct Routine {
+    pub(crate) schema: String,
     pub(crate) name: String,
     /// As the server writes them out, in no schema's sight but `pg_catalog`.
     pub(crate) arguments: String,
@@ -23,6 +24,13 @@ pub(crate) struct Routine {
     pub(crate) body: String,
 }
 
+impl Routine {
+    /// With its schema.
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+}
+
 /// A routine that a migration makes, and to whom it is handed, quoted; `None` for whoever runs the migration.
 #[derive(Clone, Debug)]
 pub(crate) struct Made {
@@ -37,10 +45,10 @@ pub(crate) fn routines(sql: &str) -> Vec<Made> {
     let mut rest = sql;
     while !rest.is_empty() {
         let line = rest.split('\n').next().unwrap_or_default();
-        if let Some(head) = created(rest) {
+        if let Some((schema, head)) = created(rest) {
             let mut parts = head.splitn(3, "$$");
             let (head, body) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            made.push(parsed(head, body));
+            made.push(parsed(schema, head, body));
             rest = parts.next().unwrap_or_default();
             continue;
         }
@@ -53,11 +61,12 @@ pub(crate) fn routines(sql: &str) -> Vec<Made> {
     made.into_iter().map(|routine| Made { owner: owner(&routine), routine }).collect()
 }
 
-/// What comes after the beginning of a statement that makes a routine.
-fn created(text: &str) -> Option<&str> {
+/// The schema in which a statement makes a routine, and what comes after it.
+fn created(text: &str) -> Option<(&str, &str)> {
     let text = text.strip_prefix("CREATE ")?;
     let text = text.strip_prefix("OR REPLACE ").unwrap_or(text);
-    ["FUNCTION cupel.", "PROCEDURE cupel."].into_iter().find_map(|it| text.strip_prefix(it))
+    let text = text.strip_prefix("FUNCTION ").or_else(|| text.strip_prefix("PROCEDURE "))?;
+    text.split_once('.').filter(|it| super::SCHEMAS.contains(&it.0))
 }
 
 /// Which routine a statement hands to whom.
@@ -68,7 +77,7 @@ fn handed(line: &str) -> Option<(&str, &str)> {
     Some((routine.strip_prefix("cupel.")?.split('(').next()?, owner))
 }
 
-fn parsed(head: &str, body: &str) -> Routine {
+fn parsed(schema: &str, head: &str, body: &str) -> Routine {
     let (name, rest) = head.split_once('(').unwrap_or((head, ""));
     let (arguments, rest) = rest.split_once(')').unwrap_or((rest, ""));
     let (returns, rest) = rest.split_once("LANGUAGE ").unwrap_or(("", rest));
@@ -84,6 +93,7 @@ fn parsed(head: &str, body: &str) -> Routine {
         found.to_owned()
     };
     Routine {
+        schema: schema.to_owned(),
         name: name.to_owned(),
         arguments: spaced(arguments),
         returns,
@@ -103,19 +113,20 @@ fn spaced(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace(" (", "(")
 }
 
-/// The names of those that decide whose rows are seen: which the policies call, or which write what these
-/// read, and whatever they call in turn.
+/// The names of those that decide whose rows are seen or written: which the policies or a shadow's default
+/// call, or which write what these read, and whatever they call in turn.
 pub(crate) fn deciding(made: &[Made]) -> HashSet<String> {
-    const POLICIES: [&str; 2] = ["current_org_id", "current_workspace_id"];
+    // The last is what rows are written with that come without an organization while it is a shadow's.
+    const ASKED: [&str; 3] = ["current_org_id", "current_workspace_id", "org_id"];
     let decides = |it: &Made| {
-        POLICIES.contains(&it.routine.name.as_str()) || it.routine.body.contains("set_config(")
+        ASKED.contains(&it.routine.name.as_str()) || it.routine.body.contains("set_config(")
     };
     let mut found: Vec<&Made> = made.iter().filter(|it| decides(it)).collect();
     let mut at = 0;
     while let Some(caller) = found.get(at).copied() {
         at += 1;
         let calls =
-            |it: &Made| caller.routine.body.contains(&format!("cupel.{}(", it.routine.name));
+            |it: &Made| caller.routine.body.contains(&format!("{}(", it.routine.full_name()));
         let more = made.iter().filter(|it| calls(it));
         for callee in more {
             if !found.iter().any(|it| it.routine.name == callee.routine.name) {
@@ -168,6 +179,7 @@ mod tests {
         let made = routines(sql);
         let text = |it: &str| it.to_owned();
         let expected = Routine {
+            schema: text("cupel"),
             name: text("f"),
             arguments: text("a text, b uuid"),
             returns: Some(text("TABLE(c text)")),

@@ -66,6 +66,12 @@ GRANT EXECUTE ON FUNCTION cupel_shadow.org_id(), cupel_shadow.note(text, text, t
   TO PUBLIC;
 ";
 
+/// The same, and which version made it.
+pub(crate) fn shadows() -> String {
+    let version = literal(&super::definition(SHADOWS));
+    format!("{SHADOWS}COMMENT ON SCHEMA cupel_shadow IS {version};\n")
+}
+
 /// Takes everything of it away, where no table is in its shadow any more.
 pub(crate) const SHADOWLESS: &str = "DO $cupel$ BEGIN
   IF to_regclass('cupel_shadow.tables') IS NOT NULL THEN

@@ -15,7 +15,7 @@ mod uses;
 use std::collections::{HashMap, HashSet};
 
 pub(crate) use functions::{Function, Trigger};
-pub(crate) use installed::{Compared, Installed, Part, There};
+pub(crate) use installed::{Compared, ComparedTrigger, Installed, Part, There, ThereTrigger};
 pub(crate) use keys::{ForeignKey, UniqueKey};
 pub(crate) use policies::Policy;
 use relations::TenantColumns;

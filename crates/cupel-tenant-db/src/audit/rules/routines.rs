@@ -1,24 +1,26 @@
-//! The functions and procedures that a migration of ours made, and what became of them.
+//! The functions, procedures and triggers that a migration of ours made, and what became of them.
 
 use cupel_tenant::Severity;
 
 use super::{Fix, Place, Rule, sql, steps, words};
-use crate::audit::facts::{Compared, Facts, Part, There, quoted};
-use crate::schema::Made;
+use crate::audit::facts::{
+    Compared, ComparedTrigger, Facts, Installed, Part, There, ThereTrigger, quoted,
+};
+use crate::schema::{Made, MadeTrigger};
 
 static CHANGED: Rule = Rule {
     id: "D3",
     severity: Severity::Critical,
     phase: 3,
-    problem: "a function or procedure of the migration is not as the migration makes it",
-    allows: "whatever it does instead: those of the context decide whose rows are seen",
+    problem: "a function, procedure or trigger of the migration is not as the migration makes it",
+    allows: "whatever it does instead: functions of the context decide whose rows are seen, triggers keep who is suspended out and the access log whole",
 };
 
 static OTHER: Rule = Rule {
     id: "D4",
     severity: Severity::Medium,
     phase: 3,
-    problem: "the schema cupel was made by another version, or for other roles or settings than it says",
+    problem: "the schema was made by another version, or for other roles or settings than it says",
     allows: "nothing by itself; what this version relies on may be missing",
 };
 
@@ -30,16 +32,23 @@ static KEPT: Rule = Rule {
     allows: "entries of its own in the log of administration's access, in anybody's name",
 };
 
-const AGAIN: &str = "run the migration again";
+/// What makes the schema as it should be.
+fn again(schema: &str) -> Fix {
+    words(match schema {
+        "cupel_shadow" => "run the shadow phase of the adoption again",
+        _ => "run the migration again",
+    })
+}
 
 pub(super) fn find(facts: &Facts) -> Vec<Place> {
     let Some(installed) = &facts.installed else { return Vec::new() };
     let mut places = Vec::new();
     for compared in installed.compared.iter().filter(|it| !it.is_as_made()) {
-        let severity = match (compared.decides, installed.of_another) {
-            (true, _) => Severity::Critical,
-            (false, false) => Severity::High,
-            (false, true) => Severity::Medium,
+        let routine = &compared.made.routine;
+        let severity = if compared.decides {
+            Severity::Critical
+        } else {
+            severity_in(&routine.schema, installed)
         };
         let place = match &compared.there {
             Some(there) => {
@@ -48,8 +57,7 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
                 place.noting(parts.join(", "))
             }
             None => {
-                let name = format!("cupel.{}", compared.made.routine.name);
-                CHANGED.at(name, words(AGAIN)).noting("it is not there")
+                CHANGED.at(routine.full_name(), again(&routine.schema)).noting("it is not there")
             }
         };
         places.push(place.weighing(severity));
@@ -64,10 +72,59 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
             places.push(KEPT.at(&there.signature, sql(revoke)));
         }
     }
-    if installed.of_another {
-        places.push(OTHER.at("schema cupel", words(AGAIN)));
+    places.extend(installed.triggers.iter().filter_map(|it| turned(it, installed)));
+    for schema in &installed.of_another {
+        places.push(OTHER.at(format!("schema {schema}"), again(schema)));
     }
     places
+}
+
+/// How much it matters what differs there, unless it decides whose rows are seen: another version may have
+/// made it otherwise.
+fn severity_in(schema: &str, installed: &Installed) -> Severity {
+    if installed.of_another.contains(&schema) { Severity::Medium } else { Severity::High }
+}
+
+/// A trigger that does not do what it was made for, or that nobody of ours made.
+fn turned(compared: &ComparedTrigger, installed: &Installed) -> Option<Place> {
+    let (object, fix, note) = match (&compared.made, &compared.there) {
+        (Some(made), None) => (named(made), made_again(made, None, installed), "it is not there"),
+        (Some(made), Some(there)) if !there.does_the_same(made) => {
+            (named(made), made_again(made, Some(there), installed), "definition")
+        }
+        (Some(made), Some(there)) if !there.fires(made) => {
+            (named(made), sql(made.enable()), "when it fires")
+        }
+        (None, Some(there)) => {
+            let object = format!("{}.{}", there.table, there.name);
+            (object, sql(remove(there)), "the migration makes none such")
+        }
+        _ => return None,
+    };
+    let of = compared.made.as_ref().map(|it| &it.table);
+    let of = of.or(compared.there.as_ref().map(|it| &it.table))?;
+    let (schema, _) = of.split_once('.')?;
+    let place = CHANGED.at(object, fix).noting(note);
+    Some(place.weighing(severity_in(schema, installed)))
+}
+
+fn named(trigger: &MadeTrigger) -> String {
+    format!("{}.{}", trigger.table, trigger.name)
+}
+
+fn remove(there: &ThereTrigger) -> String {
+    format!("DROP {} {} ON {}", there.kind, quoted(&there.name), there.table)
+}
+
+/// Puts a trigger back, if its function is there.
+fn made_again(made: &MadeTrigger, there: Option<&ThereTrigger>, installed: &Installed) -> Fix {
+    let runs = |it: &&Compared| it.made.routine.full_name() == made.function;
+    if installed.compared.iter().find(runs).is_some_and(|it| it.there.is_none()) {
+        return again("cupel");
+    }
+    let enable = made.always.then(|| made.enable());
+    let removed = there.map(remove);
+    steps(removed.into_iter().chain([made.definition.clone()]).chain(enable))
 }
 
 /// Attributes can be put back by a statement; what it does is put back by the migration.
@@ -102,13 +159,13 @@ fn fix(facts: &Facts, compared: &Compared, there: &There) -> Fix {
             }
             Part::Owner => {
                 let of_schema =
-                    || facts.schemas.get("cupel").map(|it| quoted(facts.roles.name(*it)));
+                    || facts.schemas.get(&routine.schema).map(|it| quoted(facts.roles.name(*it)));
                 let Some(owner) = owner.clone().or_else(of_schema) else { continue };
                 statements.push(format!("{alter} OWNER TO {owner}"));
                 continue;
             }
             Part::Body | Part::Language | Part::Result | Part::Support => {
-                return words(AGAIN);
+                return again(&routine.schema);
             }
         });
     }

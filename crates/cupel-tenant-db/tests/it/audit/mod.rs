@@ -13,8 +13,10 @@ mod random;
 mod routines;
 mod schemas;
 mod settings;
+mod shadow;
 pub(crate) mod stage;
 mod tables;
+mod triggers;
 mod uses;
 mod versions;
 

@@ -122,10 +122,10 @@ pub(super) async fn bed(mode: ContextMode) -> Outcome<Bed> {
     Ok(bed)
 }
 
-/// What is found of routines, and that of others' versions.
+/// What is found of routines and triggers, and that of others' versions.
 pub(super) async fn found(url: &str) -> Outcome<Vec<String>> {
     let report = Audit::new(url).app_role("cupel_app").admin_role("cupel_admin").run().await?;
-    let of_routines = report.findings.iter().filter(|it| ["D3", "D4"].contains(&it.rule));
+    let of_routines = report.findings.iter().filter(|it| ["D3", "D4", "S4"].contains(&it.rule));
     Ok(of_routines.map(|it| format!("{} {} {}", it.rule, it.severity, it.object)).collect())
 }
 

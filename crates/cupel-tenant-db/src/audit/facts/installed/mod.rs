@@ -1,24 +1,28 @@
+mod triggers;
+
 use std::collections::HashMap;
 
 use sqlx::PgConnection;
+pub(crate) use triggers::{ComparedTrigger, ThereTrigger};
 
 use super::super::Question;
 use super::{Oid, Roles};
 use crate::schema::{self, Made, Purpose, Recorded, Routine, Whole};
 use crate::{ColumnType, ContextMode};
 
-/// The functions and procedures of the schema `cupel`: those that are there, beside those that the migration
-/// of this version makes.
+/// The functions, procedures and triggers of the schemas of ours: those that are there, beside those that this
+/// version makes.
 #[derive(Debug)]
 pub(crate) struct Installed {
     pub(crate) compared: Vec<Compared>,
-    /// Whether another migration than this version's was run last, as far as it left word.
-    pub(crate) of_another: bool,
+    pub(crate) triggers: Vec<ComparedTrigger>,
+    /// The schemas that another version than this one made last, as far as it left word.
+    pub(crate) of_another: Vec<&'static str>,
     /// What the database says of itself, if it can be read.
     pub(crate) recorded: Option<Recorded>,
 }
 
-/// A routine that a migration makes.
+/// A routine that a migration or adoption makes.
 #[derive(Debug)]
 pub(crate) struct Compared {
     pub(crate) made: Made,
@@ -26,7 +30,7 @@ pub(crate) struct Compared {
     pub(crate) there: Option<There>,
     /// In what they differ.
     pub(crate) differs: Vec<Part>,
-    /// Whether it decides whose rows are seen.
+    /// Whether it decides whose rows are seen or written.
     pub(crate) decides: bool,
     /// Whether the application may call it.
     pub(crate) granted: bool,
@@ -93,6 +97,12 @@ impl Candidate {
         let grants = schema::grant_schema(app, Purpose::App, app, whole.mode);
         Self { made: schema::routines(&sql), sql, grants }
     }
+
+    /// What an adoption makes, while it lasts.
+    fn of_adoption() -> Self {
+        let sql = schema::SHADOWS.to_owned();
+        Self { made: schema::routines(&sql), grants: sql.clone(), sql }
+    }
 }
 
 /// Reads them, whatever rights the asking role has; `None` where no migration was run. Nothing of the database
@@ -113,29 +123,37 @@ pub(super) async fn read(
         return Ok(None);
     }
     let there = there(conn).await?;
-    let recorded = there.iter().find(|it| it.routine.name == "settings");
+    let recorded = there.iter().find(|it| it.routine.full_name() == "cupel.settings");
     let recorded = recorded.and_then(|it| Recorded::parse(&it.routine.body));
     let candidates = candidates(recorded.as_ref(), question);
     let texts: Vec<&str> = candidates.iter().map(|it| it.sql.as_str()).collect();
-    let of_another: Option<bool> = sqlx::query_scalar(
-        "SELECT left(obj_description(n.oid, 'pg_namespace'), 32) <> ALL (SELECT md5(t) FROM unnest($1::text[]) t)
-         FROM pg_catalog.pg_namespace n WHERE n.nspname = 'cupel'",
+    let (of_migration, of_adoption): (Option<bool>, Option<bool>) = sqlx::query_as(
+        "SELECT left(obj_description(to_regnamespace('cupel'), 'pg_namespace'), 32)
+             <> ALL (SELECT md5(t) FROM unnest($1::text[]) t),
+           obj_description(to_regnamespace('cupel_shadow'), 'pg_namespace') <> $2",
     )
     .bind(&texts)
-    .fetch_one(conn)
+    .bind(schema::definition(schema::SHADOWS))
+    .fetch_one(&mut *conn)
     .await?;
-    let owner = schemas.get("cupel").copied().unwrap_or_default();
-    let compared = candidates.into_iter().map(|it| compare(it, &there, roles, owner));
+    let of_another = schema::SCHEMAS.into_iter().zip([of_migration, of_adoption]);
+    let of_another = of_another.filter(|it| it.1 == Some(true)).map(|it| it.0).collect();
+    let made = candidates.first().map(|it| schema::triggers(&it.sql)).unwrap_or_default();
+    let triggers = triggers::compare(conn, made).await?;
+    let compared = candidates.into_iter().map(|it| compare(it, &there, roles, schemas));
     let differing = |it: &Vec<Compared>| it.iter().filter(|it| !it.is_as_made()).count();
-    let compared = compared.min_by_key(differing).unwrap_or_default();
-    Ok(Some(Installed { compared, of_another: of_another.unwrap_or(false), recorded }))
+    let mut compared = compared.min_by_key(differing).unwrap_or_default();
+    if schemas.contains_key("cupel_shadow") {
+        compared.extend(compare(Candidate::of_adoption(), &there, roles, schemas));
+    }
+    Ok(Some(Installed { compared, triggers, of_another, recorded }))
 }
 
 async fn there(conn: &mut PgConnection) -> Result<Vec<There>, sqlx::Error> {
     // Of a procedure's arguments the server says which way they go.
     sqlx::query_as(
         "SELECT p.oid::int8, p.oid::regprocedure::text AS signature, p.proowner::int8 AS owner,
-           p.prosupport <> 0 AS supported, p.proname::text AS name,
+           p.prosupport <> 0 AS supported, n.nspname::text AS schema, p.proname::text AS name,
            CASE WHEN p.prokind = 'p' THEN replace(pg_get_function_arguments(p.oid), 'IN ', '')
              ELSE pg_get_function_arguments(p.oid) END AS arguments,
            pg_get_function_result(p.oid) AS returns, l.lanname::text AS language,
@@ -145,8 +163,9 @@ async fn there(conn: &mut PgConnection) -> Result<Vec<There>, sqlx::Error> {
          FROM pg_catalog.pg_proc p
          JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
          JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-         WHERE n.nspname = 'cupel' ORDER BY 2",
+         WHERE n.nspname = ANY ($1) ORDER BY 2",
     )
+    .bind(schema::SCHEMAS)
     .fetch_all(conn)
     .await
 }
@@ -182,18 +201,25 @@ fn candidates(recorded: Option<&Recorded>, question: &Question) -> Vec<Candidate
     wholes.iter().map(|it| Candidate::of(it, app, admin.map(String::as_str))).collect()
 }
 
-fn compare(candidate: Candidate, there: &[There], roles: &Roles, owner: Oid) -> Vec<Compared> {
+fn compare(
+    candidate: Candidate,
+    there: &[There],
+    roles: &Roles,
+    schemas: &HashMap<String, Oid>,
+) -> Vec<Compared> {
     let Candidate { made, grants, .. } = candidate;
     let deciding = schema::deciding(&made);
     let compared = made.into_iter().map(|made| {
         let same = |it: &&There| {
-            (&it.routine.name, &it.routine.arguments)
-                == (&made.routine.name, &made.routine.arguments)
+            let (is, should) = (&it.routine, &made.routine);
+            (&is.schema, &is.name, &is.arguments)
+                == (&should.schema, &should.name, &should.arguments)
         };
         let there = there.iter().find(same);
+        let owner = schemas.get(&made.routine.schema).copied().unwrap_or_default();
         let differs = there.map(|it| differences(&made, it, roles, owner)).unwrap_or_default();
         let decides = deciding.contains(&made.routine.name);
-        let granted = grants.contains(&format!("cupel.{}(", made.routine.name));
+        let granted = grants.contains(&format!("{}(", made.routine.full_name()));
         Compared { made, there: there.cloned(), differs, decides, granted }
     });
     compared.collect()
