@@ -28,7 +28,7 @@ use crate::wait;
 /// path.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
-/// Makes a cluster and becomes its server: `sh -c SCRIPT postgres BIN FOLDER PORT`.
+/// Makes a cluster and becomes its server: `sh -c SCRIPT postgres BIN FOLDER PORT OPTION...`.
 ///
 /// The data live as long as one test run, so nothing is written through to the disk. Passwords
 /// are checked, as in production: a role without one cannot log in.
@@ -38,9 +38,10 @@ bin=$1 folder=$2 port=$3
 "$bin/initdb" --pgdata="$folder/data" --username=postgres --pwfile="$folder/password" \
     --auth=scram-sha-256 --encoding=UTF8 --no-locale --no-sync
 rm "$folder/password"
+shift 3
 exec "$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 \
     -c unix_socket_directories= -c max_connections=200 \
-    -c fsync=off -c synchronous_commit=off -c full_page_writes=off
+    -c fsync=off -c synchronous_commit=off -c full_page_writes=off "$@"
 "#;
 
 /// Copies a server and becomes its standby: `sh -c SCRIPT postgres BIN FOLDER PORT PRIMARY`.
@@ -207,19 +208,35 @@ impl Postgres {
     ///
     /// [`Error::NotFound`] if there is no such program; otherwise what went wrong with it.
     pub async fn standby(&self) -> Result<Self, Error> {
-        let settings = Settings::from_env()?;
-        let Some(programs) = programs(&settings) else {
-            let service = Service::Postgres;
-            return Err(Error::NotFound { service, remedy: service.remedy() });
-        };
-        wait::start_again(|| Self::run(STANDBY, &programs, Some(&self.url))).await
+        let programs = Self::local_programs()?;
+        let primary = [self.url.clone()];
+        wait::start_again(|| Self::run(STANDBY, &programs, &primary)).await
+    }
+
+    /// Starts a server with these settings, each as `name=value`: those that only a start changes.
+    ///
+    /// It is a program of this machine.
+    ///
+    /// # Errors
+    ///
+    /// As [`Postgres::standby`].
+    pub async fn configured(settings: &[&str]) -> Result<Self, Error> {
+        let options: Vec<String> = settings.iter().map(|it| format!("--{it}")).collect();
+        let programs = Self::local_programs()?;
+        wait::start_again(|| Self::run(LOCAL, &programs, &options)).await
+    }
+
+    fn local_programs() -> Result<PathBuf, Error> {
+        let service = Service::Postgres;
+        programs(&Settings::from_env()?)
+            .ok_or(Error::NotFound { service, remedy: service.remedy() })
     }
 
     async fn local(programs: &Path) -> Result<Self, Error> {
-        Self::run(LOCAL, programs, None).await
+        Self::run(LOCAL, programs, &[]).await
     }
 
-    async fn run(script: &str, programs: &Path, primary: Option<&str>) -> Result<Self, Error> {
+    async fn run(script: &str, programs: &Path, more: &[String]) -> Result<Self, Error> {
         let mut folder = Folder::create()?;
         if geteuid().is_root() {
             folder = folder.owned_by(unprivileged()?)?;
@@ -235,7 +252,7 @@ impl Postgres {
             folder.path().into(),
             port.to_string().into(),
         ];
-        command.extend(primary.map(OsString::from));
+        command.extend(more.iter().map(OsString::from));
         // SIGQUIT ends the server at once, whoever is connected; its data are not needed again.
         let running = Running::Local(vec![Supervised::spawn(folder, "QUIT", command)?]);
         let program = programs.join("postgres");
