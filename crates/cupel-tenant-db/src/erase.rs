@@ -69,7 +69,9 @@ impl DbRegistry {
     /// Waits until every transaction of the application is over that could have been let in before the
     /// registry refused the organization.
     ///
-    /// The server does not say whose transaction it is, so all of them are waited for.
+    /// The server does not say whose transaction it is, so all of them are waited for. One that is prepared
+    /// has no session any more, and can be seen by its locks alone; it is asked for last, because the others
+    /// may become such.
     async fn outlive_the_transactions_of_before(
         &self,
         pool: &crate::pool::Pool,
@@ -86,9 +88,12 @@ impl DbRegistry {
         let mut waited = Duration::ZERO;
         loop {
             let transactions: i64 = sqlx::query_scalar(
-                "SELECT count(*) FROM pg_catalog.pg_stat_activity a, cupel.settings() s
-                 WHERE a.datname = current_database() AND a.usename = s.app_role
-                   AND a.xact_start < to_timestamp($1)",
+                "SELECT (SELECT count(*) FROM pg_catalog.pg_stat_activity a, cupel.settings() s
+                     WHERE a.datname = current_database() AND a.usename = s.app_role
+                       AND a.xact_start < to_timestamp($1))
+                   + (SELECT count(DISTINCT l.virtualtransaction) FROM pg_catalog.pg_locks l
+                     JOIN pg_catalog.pg_database d ON d.oid = l.database
+                     WHERE d.datname = current_database() AND l.locktype = 'relation' AND l.pid IS NULL)",
             )
             .bind(last)
             .fetch_one(session.connection())

@@ -281,11 +281,12 @@ pub enum Error {
         problem: String,
     },
 
-    /// Transactions that began before the organization was refused are still open, and could yet write.
+    /// Transactions that began before the organization was refused are still open, or prepared, and could yet
+    /// store what they wrote.
     ///
     /// Retrying helps once they are over.
     #[error(
-        "{transactions} transactions of the application are open since before the organization was refused; end them, or wait and run it again"
+        "{transactions} transactions are open or prepared since before the organization was refused; end them, or wait and run it again"
     )]
     StillInUse {
         /// How many there are, of any organization: the server does not say whose they are.

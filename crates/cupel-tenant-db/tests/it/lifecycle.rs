@@ -1,10 +1,11 @@
 use std::time::{Duration, Instant};
 
 use cupel_tenant::{IsolationLayer, LayerErrorKind, OrgSpec, OrgState, Registry, Tier};
-use cupel_tenant_db::Error;
+use cupel_tenant_db::{ContextMode, Error};
+use cupel_testkit::Postgres;
 use sqlx::Executor;
 
-use crate::bed::{Bed, TestResult, org_id, scope};
+use crate::bed::{Bed, TestResult, org_id, scope, sql};
 
 #[tokio::test]
 async fn provisioning_twice_changes_nothing() -> TestResult {
@@ -83,6 +84,28 @@ async fn erasing_waits_for_what_was_let_in_before() -> TestResult {
     let erasure = erasing.await??;
     assert!(erasure.is_complete());
     assert_eq!(bed.number("SELECT count(*) FROM pipelines").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn erasing_waits_for_what_is_prepared() -> TestResult {
+    let server = Postgres::configured(&["max_prepared_transactions=2"]).await?;
+    let bed = Bed::at(server.database().await?, ContextMode::Plain, 2).await?;
+    let mut late = bed.db.begin(&scope("acme")).await?;
+    late.execute("INSERT INTO pipelines (org_id, id, name) VALUES ('acme', 'late', 'late')")
+        .await?;
+    late.execute("PREPARE TRANSACTION 'late'").await?;
+    assert!(late.commit().await.is_err(), "it is no longer here that it is committed");
+    let db = bed.db.clone();
+    let erasing = tokio::spawn(async move { db.erase(&org_id("acme")).await });
+    tokio::time::sleep(Duration::from_millis(2_000)).await;
+    assert!(!erasing.is_finished(), "it can still be committed");
+    sql(&bed.app_url, "COMMIT PREPARED 'late'").await?;
+    let erasure = erasing.await??;
+    assert!(erasure.is_complete());
+    assert_eq!(erasure.items().len(), 1, "{erasure:?}");
+    assert_eq!(bed.number("SELECT count(*) FROM pipelines").await?, 0);
+    server.stop().await?;
     Ok(())
 }
 
