@@ -37,6 +37,8 @@ pub(crate) type Oid = i64;
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) server: Server,
+    /// The identifiers of prepared transactions that the application can end, quoted.
+    pub(crate) prepared: Vec<String>,
     pub(crate) declaration: Declaration,
     /// What a migration made in the schema `cupel`; `None` where none was run.
     pub(crate) installed: Option<Installed>,
@@ -75,6 +77,7 @@ impl Facts {
         let Some(roles) = roles::read(conn, &question.app_role, &server).await? else {
             return Ok(None);
         };
+        let prepared = server::prepared(conn, &server, roles.acting()).await?;
         let schemas = server::schemas(conn).await?;
         let installed = installed::read(conn, question, &roles, &schemas).await?;
         let declaration = server::declaration(conn, question, installed.as_ref()).await?;
@@ -101,6 +104,7 @@ impl Facts {
         bodies::resolve(&mut functions, &relations, &reads, &surroundings);
         Ok(Some(Self {
             server,
+            prepared,
             declaration,
             installed,
             roles,

@@ -16,6 +16,10 @@ pub(crate) struct Server {
     /// What the context is in a session that set none.
     pub(crate) preset: Option<String>,
     pub(crate) wal_level: String,
+    /// How many transactions can be prepared.
+    pub(crate) max_prepared: i32,
+    /// Whether whoever asks may see those that are.
+    sees_prepared: bool,
 }
 
 pub(super) async fn read(conn: &mut PgConnection, context: &str) -> Result<Server, sqlx::Error> {
@@ -23,11 +27,32 @@ pub(super) async fn read(conn: &mut PgConnection, context: &str) -> Result<Serve
         "SELECT current_setting('server_version_num')::int4 AS version,
            current_setting('server_version') AS text,
            d.datdba::int8 AS database_owner, nullif(current_setting($1, true), '') AS preset,
-           current_setting('wal_level') AS wal_level
+           current_setting('wal_level') AS wal_level,
+           current_setting('max_prepared_transactions')::int4 AS max_prepared,
+           has_function_privilege('pg_prepared_xact()', 'EXECUTE') AS sees_prepared
          FROM pg_catalog.pg_database d WHERE d.datname = current_database()",
     )
     .bind(context)
     .fetch_one(conn)
+    .await
+}
+
+/// The identifiers of prepared transactions that the application can end, quoted, as far as they are seen.
+pub(super) async fn prepared(
+    conn: &mut PgConnection,
+    server: &Server,
+    acting: &[Oid],
+) -> Result<Vec<String>, sqlx::Error> {
+    if !server.sees_prepared {
+        return Ok(Vec::new());
+    }
+    sqlx::query_scalar(
+        "SELECT quote_literal(x.gid) FROM pg_catalog.pg_prepared_xacts x
+         JOIN pg_catalog.pg_roles o ON o.rolname = x.owner
+         WHERE x.database = current_database() AND o.oid = ANY ($1::int8[]::oid[]) ORDER BY x.prepared, x.gid",
+    )
+    .bind(acting)
+    .fetch_all(conn)
     .await
 }
 

@@ -21,6 +21,22 @@ static PRESET: Rule = Rule {
     allows: "a forgotten context to read and write that organization's rows",
 };
 
+static PREPARES: Rule = Rule {
+    id: "S12",
+    severity: Severity::Medium,
+    phase: 8,
+    problem: "transactions can be prepared, and then belong to the role and to no session",
+    allows: "an organization to lock others out of a table for as long as it likes: its locks outlive its session",
+};
+
+static PREPARED: Rule = Rule {
+    id: "S12",
+    severity: Severity::High,
+    phase: 8,
+    problem: "a transaction of the application's role is prepared, and any session of the role can end it",
+    allows: "one organization to undo what another was promised, or to store what it gave up",
+};
+
 /// The first minor version of each major one that has every fix that is known to matter here.
 const FLOORS: [(i32, i32); 4] = [(15, 18), (16, 14), (17, 10), (18, 4)];
 /// The last ones in which cached plans and statistics did not heed row security.
@@ -57,6 +73,17 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
         });
         let object = format!("PostgreSQL {}.{}", version / 10_000, version % 10_000);
         places.push(OLD.at(object, fix).weighing(severity));
+    }
+    if facts.server.max_prepared > 0 {
+        let fix =
+            words("ALTER SYSTEM SET max_prepared_transactions = 0, and start the server again");
+        places.push(PREPARES.at("setting max_prepared_transactions", fix));
+    }
+    for id in &facts.prepared {
+        let fix = words(format!(
+            "COMMIT PREPARED {id} or ROLLBACK PREPARED {id}, as its service decided"
+        ));
+        places.push(PREPARED.at(format!("prepared transaction {id}"), fix));
     }
     if facts.server.preset.is_some() {
         let context = facts.surroundings.contexts.first().map_or("", String::as_str);

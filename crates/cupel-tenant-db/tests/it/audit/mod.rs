@@ -9,6 +9,7 @@ mod minors;
 pub(crate) mod peer_rules;
 mod policies;
 mod powers;
+mod prepared;
 mod random;
 mod routines;
 mod schemas;
