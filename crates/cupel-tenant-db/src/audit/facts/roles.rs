@@ -178,14 +178,23 @@ impl Roles {
         self.acting.iter().any(|it| self.inherits(*it, role))
     }
 
-    /// The statement that ends the membership by which the application can become the role.
-    pub(crate) fn leave(&self, role: Oid) -> String {
-        let via = self
-            .memberships
-            .iter()
-            .find(|it| it.role == role && self.can_be.contains(&it.member))
-            .map_or(self.app, |it| it.member);
-        format!("REVOKE {} FROM {}", quoted(self.name(role)), quoted(self.name(via)))
+    /// The statements that end the memberships by which the application reaches the role. Of the roles that
+    /// the server comes with, what they are members of stays: it is they that are left.
+    pub(crate) fn leave(&self, role: Oid) -> Vec<String> {
+        let reach = self.reach();
+        let ways =
+            self.memberships.iter().filter(|it| it.role == role && reach.contains(&it.member));
+        let mut statements: Vec<String> = ways
+            .flat_map(|it| match self.name(it.member) {
+                member if member.starts_with("pg_") => self.leave(it.member),
+                member => {
+                    vec![format!("REVOKE {} FROM {}", quoted(self.name(role)), quoted(member))]
+                }
+            })
+            .collect();
+        statements.sort();
+        statements.dedup();
+        statements
     }
 
     /// Those to revoke from, quoted: the application's role, PUBLIC, and what it is a member of.

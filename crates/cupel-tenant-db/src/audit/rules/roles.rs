@@ -2,7 +2,7 @@
 
 use cupel_tenant::Severity;
 
-use super::{Place, Rule, sql, words};
+use super::{Place, Rule, sql, steps, words};
 use crate::audit::facts::{Facts, quoted};
 
 static EXEMPT: Rule = Rule {
@@ -85,7 +85,7 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
             if itself {
                 sql(format!("ALTER ROLE {} {attribute}", quoted(&role.name)))
             } else {
-                sql(roles.leave(role.oid))
+                steps(roles.leave(role.oid))
             }
         };
         let how = if itself {
@@ -124,7 +124,7 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
     reach.sort_by(|a, b| a.name.cmp(&b.name));
     for role in reach {
         if let Some(severity) = worth(&role.name) {
-            let place = PREDEFINED.at(&role.name, sql(roles.leave(role.oid)));
+            let place = PREDEFINED.at(&role.name, steps(roles.leave(role.oid)));
             places.push(place.weighing(severity));
         }
     }
