@@ -130,3 +130,98 @@ async fn audit_of_a_right_on_what_administration_alone_may_call() -> Outcome<()>
     assert_eq!(bed.number(entries).await?, 1);
     Ok(())
 }
+
+/// A right on a table of the migration, one that is nearly it, and what the application does with it.
+const KEPT: &[(&str, &str, &str, &str)] = &[
+    (
+        "SELECT (org_id) ON cupel.organizations",
+        "organizations",
+        "SELECT (table_name) ON cupel.tenant_tables",
+        "SELECT org_id FROM cupel.organizations",
+    ),
+    (
+        "UPDATE (state) ON cupel.organizations",
+        "organizations",
+        "REFERENCES (org_id) ON cupel.organizations",
+        "UPDATE cupel.organizations SET state = 'suspended'",
+    ),
+    (
+        "SELECT (reason) ON cupel.access_log",
+        "access_log",
+        "SELECT ON cupel.refusals",
+        "SELECT reason FROM cupel.access_log",
+    ),
+    (
+        "DELETE ON cupel.refusals",
+        "refusals",
+        "SELECT ON cupel.refusals",
+        "DELETE FROM cupel.refusals",
+    ),
+    (
+        "INSERT (schema_name, table_name, kind, definition, policies) ON cupel.tenant_tables",
+        "tenant_tables",
+        "SELECT (kind) ON cupel.tenant_tables",
+        "INSERT INTO cupel.tenant_tables (schema_name, table_name, kind, definition, policies)
+           VALUES ('public', 'mine', 'global', '', '')",
+    ),
+];
+
+#[tokio::test]
+async fn audit_of_a_right_on_a_table_that_administration_alone_may_use() -> Outcome<()> {
+    let bed = bed(ContextMode::Plain).await?;
+    let mut owner = PgConnection::connect(&bed.owner_url).await?;
+    let mut app = PgConnection::connect(&bed.app_url).await?;
+    let found = async || -> Outcome<(Vec<(Severity, String)>, String)> {
+        let report = Audit::new(&bed.app_url).run().await?;
+        let found = report.findings.iter().filter(|it| it.rule == "D1");
+        let found = found.map(|it| (it.severity, it.object.clone())).collect();
+        Ok((found, report.fix_sql()))
+    };
+    for (right, table, near, attack) in KEPT {
+        run(&mut owner, &format!("GRANT {near} TO cupel_app; GRANT {right} TO cupel_admin"))
+            .await?;
+        assert_eq!(found().await?.0, [], "{near}");
+        assert!(run(&mut app, attack).await?.starts_with("42501"), "{attack}");
+        run(&mut owner, &format!("GRANT {right} TO cupel_app")).await?;
+        let (places, fix) = found().await?;
+        assert_eq!(places, [(Severity::High, format!("cupel.{table}"))], "{right}");
+        let done = run(&mut app, attack).await?;
+        assert!(!done.starts_with("42"), "{attack}: {done}");
+        sqlx::raw_sql(AssertSqlSafe(fix)).execute(&mut owner).await?;
+        assert_eq!(found().await?.0, [], "{right}");
+        assert!(run(&mut app, attack).await?.starts_with("42501"), "{attack}");
+        // What was taken with the right is given back.
+        run(&mut owner, "GRANT SELECT ON cupel.tenant_tables TO cupel_app").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn audit_of_a_right_on_the_keys_of_seals() -> Outcome<()> {
+    let bed = bed(ContextMode::Sealed).await?;
+    let found = async || -> Outcome<Vec<(Severity, String)>> {
+        let findings = Audit::new(&bed.app_url).run().await?.findings;
+        let found = findings.into_iter().filter(|it| it.rule == "D1");
+        Ok(found.map(|it| (it.severity, it.object)).collect())
+    };
+    // What makes a seal, from the two padded keys: who, which backend, until when.
+    let forged = async || -> Outcome<bool> {
+        let mut app = PgConnection::connect(&bed.app_url).await?;
+        let seal = run(
+            &mut app,
+            "SELECT concat(body, '.', encode(sha256(k.outer_pad || sha256(k.inner_pad || convert_to(body, 'UTF8'))), 'hex'))
+             FROM cupel.seal_keys k, concat('v1.', k.id, '.acme-2..', pg_backend_pid(), '.',
+               extract(epoch FROM now() + interval '9 seconds')::int8) body",
+        )
+        .await?;
+        let seal = seal.lines().next().unwrap_or_default();
+        run(&mut app, &format!("SET app.current_seal = '{seal}'")).await?;
+        Ok(run(&mut app, "SELECT name FROM pipelines").await?.contains("acme-2"))
+    };
+    assert_eq!(found().await?, []);
+    assert!(!forged().await?);
+    bed.sql("GRANT SELECT ON cupel.seal_keys TO cupel_app").await?;
+    assert_eq!(found().await?, [(Severity::Critical, "cupel.seal_keys".to_owned())]);
+    assert!(forged().await?);
+    Ok(())
+}

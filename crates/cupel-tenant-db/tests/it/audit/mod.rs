@@ -1,6 +1,7 @@
 //! The auditor against schemas that break each rule, and against near misses.
 
 mod admin;
+mod beyond;
 mod code;
 mod declared;
 mod indirect;
@@ -27,6 +28,7 @@ use stage::Case;
 pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
     [
         admin::PATHS,
+        beyond::BEYOND,
         code::FUNCTIONS,
         code::TRIGGERS,
         code::VIEWS,

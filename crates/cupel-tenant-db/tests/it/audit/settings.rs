@@ -118,6 +118,20 @@ pub(super) const SETTINGS: &[Case] = &[
         ..CASE
     },
     Case {
+        rule: "S11",
+        object: "pg_cancel_backend(integer)",
+        severity: Severity::Info,
+        broken: "REVOKE EXECUTE ON FUNCTION pg_terminate_backend FROM PUBLIC",
+        near: "REVOKE EXECUTE ON FUNCTION pg_terminate_backend, pg_cancel_backend FROM PUBLIC",
+        attack: &[
+            (B, "SELECT 1::text"),
+            (A, "SELECT pg_cancel_backend(pid)::text FROM pg_stat_activity
+               WHERE usename = current_user AND pid <> pg_backend_pid()"),
+        ],
+        shows: Changed,
+        ..CASE
+    },
+    Case {
         rule: "S3",
         object: "publication everything",
         severity: Severity::Low,
