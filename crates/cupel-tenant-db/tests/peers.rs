@@ -7,6 +7,8 @@
 mod audit;
 #[path = "it/bed.rs"]
 mod bed;
+#[path = "it/shop.rs"]
+mod shop;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
