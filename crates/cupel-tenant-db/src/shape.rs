@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use crate::pieces::{self, Piece};
+use crate::pieces::{self, Partition, Piece};
 use crate::schema::{Declared, TableName};
 
 /// A declared table that is there.
@@ -13,6 +13,8 @@ pub(crate) struct Shape {
     pub(crate) org: Option<ColumnShape>,
     pub(crate) workspace: Option<ColumnShape>,
     pub(crate) partitioned: bool,
+    /// Itself and its partitions, where it is partitioned: each after what it is a partition of.
+    pub(crate) partitions: Vec<Partition>,
     pub(crate) row_security: bool,
     pub(crate) has_rows: bool,
     /// Whether it is in the shadow phase of an adoption.
@@ -127,7 +129,9 @@ impl Shape {
         let workspace = column(conn, &declared.name, &declared.workspace_column).await?;
         let mut indexes = indexes(conn, &declared.name).await?;
         let mut references = references(conn, &name).await?;
+        let mut partitions = Vec::new();
         if partitioned {
+            partitions = pieces::partitions(conn, &name, &declared.org_column).await?;
             pieces::of_indexes(conn, &name, &mut indexes).await?;
             pieces::of_references(conn, &name, &mut references).await?;
         }
@@ -137,6 +141,7 @@ impl Shape {
             org,
             workspace,
             partitioned,
+            partitions,
             row_security,
             has_rows,
             in_shadow,

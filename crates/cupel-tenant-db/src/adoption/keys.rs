@@ -12,9 +12,15 @@ impl Steps<'_> {
         let mut changes = Vec::new();
         for index in &plan.indexes {
             let is_valid = self.index_is_valid(index).await?;
-            if is_valid != Some(true) {
+            let is_done = is_valid == Some(true) || is_valid.is_some() && !index.holds_rows();
+            if !is_done {
                 self.index(index, is_valid.is_some()).await?;
                 changes.push(format!("built {} for {}", index.name, index.on));
+            }
+            if let Some(attach) = index.attach() {
+                self.tell_of(&index.on, format!("attaching {}", index.what), None);
+                self.short(&attach).await?;
+                changes.push(format!("attached {} of {}", index.name, index.on));
             }
         }
         for reference in &plan.references {
@@ -62,7 +68,11 @@ impl Steps<'_> {
             let name = ident(&index.name);
             self.long(format!("DROP INDEX CONCURRENTLY {schema}.{name}")).await?;
         }
-        self.long(index.create(true)).await
+        if index.holds_rows() {
+            self.long(index.create(true)).await
+        } else {
+            self.short(&index.create(false)).await
+        }
     }
 
     async fn reference(&mut self, reference: &NewReference, is_there: bool) -> Result<(), Error> {

@@ -1,5 +1,5 @@
 use super::swap::{self, when};
-use super::{NewIndex, NewReference, Plan, Swap, beside, named};
+use super::{NewIndex, NewReference, Plan, Swap, beside, lead, named};
 use crate::Error;
 use crate::pieces::Piece;
 use crate::schema::ident;
@@ -29,7 +29,7 @@ pub(crate) fn plan(shapes: &[Shape]) -> Result<Plan, Error> {
             }
             index_of(shape, index, &mut plan)?;
         }
-        lead(shape, &mut plan);
+        lead::of(shape, &mut plan);
     }
     for shape in of_orgs() {
         for reference in &shape.references {
@@ -62,25 +62,6 @@ fn described(index: &Index) -> String {
     format!("{what} {}", index.name)
 }
 
-/// Where no index begins with the organization, every query would read every organization's rows.
-fn lead(shape: &Shape, plan: &mut Plan) {
-    let org = &shape.declared.org_column;
-    let leads = shape.indexes.iter().any(|it| it.valid && it.columns.first() == Some(org));
-    if leads || shape.partitioned || plan.indexes.iter().any(|it| it.table == *shape.name()) {
-        return;
-    }
-    let table = shape.name();
-    let name = named(&format!("{}_{org}_idx", table.table), 63);
-    plan.indexes.push(NewIndex {
-        what: format!("index {name}"),
-        keys: format!("{})", ident(org)),
-        unique: false,
-        table: table.clone(),
-        on: table.clone(),
-        name,
-    });
-}
-
 fn index_of(shape: &Shape, index: &Index, plan: &mut Plan) -> Result<(), Error> {
     let what = described(index);
     // How an index starts that PostgreSQL writes out: pg_get_indexdef.
@@ -103,6 +84,7 @@ fn index_of(shape: &Shape, index: &Index, plan: &mut Plan) -> Result<(), Error> 
             keys: keys.clone(),
             unique: index.unique,
             on: piece.table,
+            tree: None,
         });
     }
     plan.swaps.push(Swap::of_index(shape, index, what, &keys));
@@ -229,6 +211,7 @@ fn refer_to(to: &Shape, reference: &Reference, plan: &mut Plan) {
         unique: true,
         table: table.clone(),
         on: table.clone(),
+        tree: None,
         name,
     });
 }

@@ -1,6 +1,7 @@
 //! What keys and indexes lack so that each carries the organization, and the statements that make them so.
 
 mod compare;
+mod lead;
 mod swap;
 
 use aws_lc_rs::digest;
@@ -33,6 +34,19 @@ pub(crate) struct NewIndex {
     /// After `CREATE [UNIQUE] INDEX [CONCURRENTLY] name ON table USING btree (`.
     keys: String,
     unique: bool,
+    /// Its place in the index of a whole partitioned table, where it is made for one that there was not.
+    pub(crate) tree: Option<Tree>,
+}
+
+/// The place of an index in that of a partitioned table.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    /// Whether it is of a table that holds rows.
+    is_leaf: bool,
+    /// Whether it is made already.
+    is_there: bool,
+    /// The index that it is a part of, quoted; that of the whole table is of none.
+    part_of: Option<String>,
 }
 
 #[derive(Debug)]
@@ -55,7 +69,7 @@ pub(crate) struct NewReference {
 impl Plan {
     /// The statements for tables that nobody works with yet.
     pub(crate) fn at_once(&self) -> String {
-        let indexes = self.indexes.iter().map(|it| format!("{};\n", it.create(false)));
+        let indexes = self.indexes.iter().map(NewIndex::at_once);
         let references = self.references.iter().map(|it| format!("{};\n", it.add(false)));
         let swaps = self.swaps.iter().map(|it| format!("{};\n", it.sql));
         indexes.chain(references).chain(swaps).collect()
@@ -85,8 +99,27 @@ impl NewIndex {
     pub(crate) fn create(&self, concurrently: bool) -> String {
         let unique = if self.unique { "UNIQUE " } else { "" };
         let how = if concurrently { "CONCURRENTLY " } else { "" };
+        let only = if self.holds_rows() { "" } else { "ONLY " };
         let (name, on) = (ident(&self.name), self.on.quoted());
-        format!("CREATE {unique}INDEX {how}{name} ON {on} USING btree ({}", self.keys)
+        format!("CREATE {unique}INDEX {how}{name} ON {only}{on} USING btree ({}", self.keys)
+    }
+
+    /// Whether it is more than the sum of its parts.
+    pub(crate) fn holds_rows(&self) -> bool {
+        self.tree.as_ref().is_none_or(|it| it.is_leaf)
+    }
+
+    /// Makes it part of the index of what its table is a partition of.
+    pub(crate) fn attach(&self) -> Option<String> {
+        let whole = self.tree.as_ref()?.part_of.as_ref()?;
+        let (schema, name) = (ident(&self.on.schema), ident(&self.name));
+        Some(format!("ALTER INDEX {whole} ATTACH PARTITION {schema}.{name}"))
+    }
+
+    fn at_once(&self) -> String {
+        let is_there = self.tree.as_ref().is_some_and(|it| it.is_there);
+        let create = (!is_there).then(|| self.create(false));
+        create.into_iter().chain(self.attach()).map(|it| format!("{it};\n")).collect()
     }
 }
 

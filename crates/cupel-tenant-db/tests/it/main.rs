@@ -12,6 +12,7 @@ mod handing_on;
 mod handler;
 mod history;
 mod isolation;
+mod leading_indexes;
 mod lifecycle;
 mod lost_commit;
 mod migration;

@@ -1,0 +1,162 @@
+//! Partitioned tables whose keys carry the organization and do not begin with it: they get an index that does.
+
+use std::error::Error;
+
+use cupel_tenant_db::{Adoption, Migration, Table};
+use sqlx::{Connection, Executor, PgConnection};
+
+use crate::bed::{TestResult, as_role, empty, sql};
+use crate::shop::stopped_at;
+
+/// Leaves at three depths and in two schemas. One has such an index of its own, and one an index of some of its rows.
+const SCHEMA: &str = r#"
+CREATE TABLE events (id int, at date, tenant_id text COLLATE "C" NOT NULL, PRIMARY KEY (id, at, tenant_id))
+  PARTITION BY RANGE (at);
+CREATE SCHEMA past;
+CREATE TABLE past.before PARTITION OF events FOR VALUES FROM (MINVALUE) TO ('2026-01-01') PARTITION BY RANGE (at);
+CREATE TABLE past."2025" PARTITION OF past.before FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')
+  PARTITION BY HASH (id);
+CREATE TABLE past.even PARTITION OF past."2025" FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE past.odd PARTITION OF past."2025" FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE TABLE past.older PARTITION OF past.before DEFAULT;
+CREATE TABLE empty PARTITION OF events FOR VALUES FROM ('2027-01-01') TO ('2028-01-01') PARTITION BY RANGE (at);
+CREATE TABLE now PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+CREATE INDEX its_own ON now (tenant_id);
+CREATE INDEX partial ON past.odd (tenant_id) WHERE id > 3;
+"#;
+
+const ROWS: &str = "
+INSERT INTO events SELECT n, '2026-12-01'::date - n * 20, CASE WHEN n % 2 = 1 THEN 'acme' ELSE 'acme-2' END
+  FROM generate_series(1, 60) n;
+";
+
+struct Events {
+    owner: String,
+    app: String,
+}
+
+impl Events {
+    async fn with(rows: &'static str, app: &str) -> Result<Self, Box<dyn Error>> {
+        let owner = empty().await?;
+        sql(&owner, SCHEMA).await?;
+        sql(&owner, rows).await?;
+        Ok(Self { app: as_role(&owner, app)?, owner })
+    }
+
+    fn migration(&self) -> Migration {
+        let table = Table::org("events").org_column("tenant_id");
+        Migration::new(&self.owner).app_url(&self.app).tables([table])
+    }
+
+    fn adoption(&self) -> Adoption {
+        Adoption::of(self.migration())
+    }
+
+    /// The index of each table on the organization, what it is part of, and whether it is valid.
+    async fn indexes(&self) -> Result<Vec<String>, Box<dyn Error>> {
+        let mut owner = PgConnection::connect(&self.owner).await?;
+        let indexes = sqlx::query_scalar(
+            "SELECT concat_ws(' ', pg_get_indexdef(i.indexrelid), 'in ' || h.inhparent::regclass,
+               CASE WHEN NOT i.indisvalid THEN 'invalid' END)
+             FROM pg_partition_tree('events') t JOIN pg_index i ON i.indrelid = t.relid
+             LEFT JOIN pg_inherits h ON h.inhrelid = i.indexrelid
+             WHERE NOT i.indisprimary ORDER BY 1",
+        )
+        .fetch_all(&mut owner)
+        .await?;
+        owner.close().await?;
+        Ok(indexes)
+    }
+}
+
+#[tokio::test]
+async fn a_partitioned_table_gets_an_index_that_begins_with_the_organization() -> TestResult {
+    let events = Events::with(ROWS, "leading_app").await?;
+    events.adoption().shadow().await?;
+    events.adoption().validate().await?;
+    let made = events.indexes().await?;
+    insta::assert_debug_snapshot!(made);
+    assert!(events.adoption().validate().await?.is_empty(), "a second run changes nothing");
+    events.adoption().enforce().await?;
+    assert_eq!(events.indexes().await?, made);
+    assert!(events.migration().run().await?.is_empty());
+    // A partition that comes later has one as well.
+    let later =
+        "CREATE TABLE later PARTITION OF empty FOR VALUES FROM ('2027-01-01') TO ('2027-02-01')";
+    sql(&events.owner, later).await?;
+    assert_eq!(events.indexes().await?.len(), made.len() + 1);
+    // A migration makes the same of a table without rows, at once.
+    let whole = Events::with("", "leading_app").await?;
+    whole.migration().run().await?;
+    assert_eq!(whole.indexes().await?, made);
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_is_made_up_of_its_parts_from_wherever_that_was_stopped() -> TestResult {
+    let whole = Events::with(ROWS, "parts_app").await?;
+    whole.adoption().shadow().await?;
+    whole.adoption().validate().await?;
+    let events = Events::with(ROWS, "parts_app").await?;
+    events.adoption().shadow().await?;
+    let mut stops = 0;
+    // It looks at the rows again, does a step, and is stopped at the next.
+    while stopped_at(events.adoption(), 2).await? {
+        stops += 1;
+        assert!(stops < 100, "it never ends");
+    }
+    assert!(stops > 7, "{stops}");
+    assert_eq!(events.indexes().await?, whole.indexes().await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_index_that_was_left_invalid_is_built_anew_and_one_that_comes_meanwhile_is_part_of_it()
+-> TestResult {
+    let events = Events::with(ROWS, "left_app").await?;
+    events.adoption().shadow().await?;
+    // As a build leaves it that was stopped half-way, or that waits for a transaction until it is.
+    let mut owner = PgConnection::connect(&events.owner).await?;
+    owner.execute("CREATE INDEX older_tenant_id_idx ON past.older (tenant_id)").await?;
+    owner
+        .execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'past.older_tenant_id_idx'::regclass")
+        .await?;
+    assert!(stopped_at(events.adoption(), 4).await?);
+    owner
+        .execute("CREATE TABLE later PARTITION OF events FOR VALUES FROM ('2028-01-01') TO ('2029-01-01')")
+        .await?;
+    events.adoption().validate().await?;
+    let indexes = events.indexes().await?;
+    assert!(indexes.iter().all(|it| !it.ends_with("invalid")), "{indexes:#?}");
+    let parts = indexes.iter().filter(|it| it.contains(" in ")).count();
+    assert_eq!(parts, 8, "{indexes:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_writes_does_not_wait_while_it_is_built() -> TestResult {
+    let events = Events::with(ROWS, "writing_app").await?;
+    events.adoption().shadow().await?;
+    let mut long = PgConnection::connect(&events.owner).await?;
+    let mut writer = PgConnection::connect(&events.owner).await?;
+    // Whoever builds an index of a leaf waits for this one, and nobody else does.
+    long.execute("BEGIN; UPDATE past.older SET id = id WHERE id = 60").await?;
+    let adoption = events.adoption();
+    let running = tokio::spawn(async move { adoption.validate().await });
+    writer.execute("SET lock_timeout = '3s'").await?;
+    let mut building = false;
+    for _ in 0..40 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        writer.execute("UPDATE events SET id = id WHERE id IN (1, 40)").await?;
+        building |= sqlx::query_scalar::<_, bool>(
+            "SELECT EXISTS (SELECT FROM pg_stat_progress_create_index p
+               WHERE p.relid = 'past.older'::regclass AND p.command = 'CREATE INDEX CONCURRENTLY')",
+        )
+        .fetch_one(&mut writer)
+        .await?;
+    }
+    assert!(building && !running.is_finished(), "it had nothing to wait for");
+    long.execute("COMMIT").await?;
+    running.await??;
+    Ok(())
+}
