@@ -15,8 +15,10 @@ pub fn adoption_text(tables: &[Adopted]) -> String {
         Column::text("counted since"),
         Column::number("reads without"),
         Column::number("reads of others"),
+        Column::number("reads of other workspaces"),
         Column::number("writes without"),
         Column::number("writes of others"),
+        Column::number("writes of other workspaces"),
     ];
     let rows = tables.iter().map(|it| {
         let mut row = vec![it.table.clone(), it.phase.as_str().to_owned()];
@@ -28,13 +30,15 @@ pub fn adoption_text(tables: &[Adopted]) -> String {
                     [
                         counts.unbound_reads,
                         counts.foreign_reads,
+                        counts.outside_reads,
                         counts.unbound_writes,
                         counts.foreign_writes,
+                        counts.outside_writes,
                     ]
                     .map(|count| count.to_string()),
                 );
             }
-            None => row.extend(["", "", "", "", ""].map(str::to_owned)),
+            None => row.extend(["", "", "", "", "", "", ""].map(str::to_owned)),
         }
         row
     });
@@ -68,8 +72,10 @@ pub fn adoption_json(tables: &[Adopted]) -> Value {
                 "violations": {
                     "unbound_reads": it.violations.unbound_reads,
                     "foreign_reads": it.violations.foreign_reads,
+                    "outside_reads": it.violations.outside_reads,
                     "unbound_writes": it.violations.unbound_writes,
                     "foreign_writes": it.violations.foreign_writes,
+                    "outside_writes": it.violations.outside_writes,
                 },
             })
         })

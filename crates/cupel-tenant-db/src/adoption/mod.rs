@@ -39,7 +39,9 @@ use crate::{Error, Migration, apply};
 ///
 /// A statement is counted once for each table whose rows it looked at, or wrote, while it named no
 /// organization or another one. A query that asks for one organization by a condition of its own is not
-/// counted for what that leaves out. One that a plan has read all rows for, to join them, is: it counts
+/// counted for what that leaves out. In tables with workspaces, one that names the row's organization is counted too
+/// if it is outside what its workspace may read or write: an UPDATE that finds such a row and leaves one behind,
+/// once for each. One that a plan has read all rows for, to join them, is: it counts
 /// rather too much than too little, and the server's log shows the statement.
 ///
 /// # Examples

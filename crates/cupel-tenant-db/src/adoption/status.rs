@@ -55,16 +55,21 @@ pub struct Violations {
     pub unbound_reads: u64,
     /// Reads of rows of another organization than they named.
     pub foreign_reads: u64,
+    /// Reads of rows of the organization that they named, and not of its workspace.
+    pub outside_reads: u64,
     /// Writes that named no organization.
     pub unbound_writes: u64,
     /// Writes of rows of another organization than they named.
     pub foreign_writes: u64,
+    /// Writes of rows of the organization that they named, and not of its workspace.
+    pub outside_writes: u64,
 }
 
 impl Violations {
     /// Returns all of them.
     pub fn total(&self) -> u64 {
-        self.unbound_reads + self.foreign_reads + self.unbound_writes + self.foreign_writes
+        let reads = self.unbound_reads + self.foreign_reads + self.outside_reads;
+        reads + self.unbound_writes + self.foreign_writes + self.outside_writes
     }
 }
 
@@ -127,7 +132,9 @@ fn of(counts: &[i64]) -> Violations {
     Violations {
         unbound_reads: count(0),
         foreign_reads: count(1),
-        unbound_writes: count(2),
-        foreign_writes: count(3),
+        outside_reads: count(2),
+        unbound_writes: count(3),
+        foreign_writes: count(4),
+        outside_writes: count(5),
     }
 }

@@ -2,9 +2,6 @@ use aws_lc_rs::digest;
 
 use super::{Declared, TableKind, TableName, ident, literal};
 
-/// Whether the scope is not narrowed to a workspace. One value per statement.
-const WHOLE_ORG: &str = "(SELECT cupel.current_workspace_id()) IS NULL";
-
 /// What isolates one table: the policies, the flags and the rights.
 pub(crate) fn isolate(table: &Declared, app: &str, admin: Option<&str>) -> String {
     let mut sql = drop_policies(&table.name);
@@ -47,6 +44,10 @@ fn drop_policies(name: &TableName) -> String {
         "floor",
         "access",
         "shadow",
+        "shadow_read",
+        "shadow_insert",
+        "shadow_update",
+        "shadow_delete",
         "workspace_read",
         "workspace_insert",
         "workspace_update",
@@ -77,26 +78,44 @@ CREATE POLICY cupel_access ON {table} AS PERMISSIVE FOR ALL TO {app}
     )
 }
 
-fn workspace_policies(table: &str, declared: &Declared) -> String {
-    let column = ident(&declared.workspace_column);
-    let own = format!("{column} = (SELECT cupel.current_workspace_id())");
-    let (read, write) = match declared.kind {
-        TableKind::Global | TableKind::Org => return String::new(),
-        TableKind::Shared => (None, WHOLE_ORG.to_owned()),
-        TableKind::Workspace => (
-            Some(format!("{WHOLE_ORG} OR {column} IS NULL OR {own}")),
-            format!("{WHOLE_ORG} OR {own}"),
-        ),
-        TableKind::Separate => (
-            // Not OR: of these, an index takes both values in one condition.
-            Some(format!(
-                "{column} = ANY (ARRAY[cupel.shared_workspace(), (SELECT cupel.current_workspace_id())])"
+/// What a scope reaches of its organization's rows, in terms of where a row's workspace stands, which the
+/// statement's is, and what stands for none.
+pub(super) struct Reach<'a> {
+    pub(super) column: String,
+    pub(super) current: &'a str,
+    pub(super) shared: &'a str,
+}
+
+impl Reach<'_> {
+    /// The conditions to read and to write, of one value per statement each. A read without one reaches
+    /// everything; where there are none, so does a write.
+    pub(super) fn of(&self, kind: TableKind) -> Option<(Option<String>, String)> {
+        let Self { column, current, shared } = self;
+        let whole_org = format!("(SELECT {current}) IS NULL");
+        let own = format!("{column} = (SELECT {current})");
+        match kind {
+            TableKind::Global | TableKind::Org => None,
+            TableKind::Shared => Some((None, whole_org)),
+            TableKind::Workspace => Some((
+                Some(format!("{whole_org} OR {column} IS NULL OR {own}")),
+                format!("{whole_org} OR {own}"),
             )),
-            format!(
-                "{column} = (SELECT coalesce(cupel.current_workspace_id(), cupel.shared_workspace()))"
-            ),
-        ),
+            TableKind::Separate => Some((
+                // Not OR: of these, an index takes both values in one condition.
+                Some(format!("{column} = ANY (ARRAY[{shared}, (SELECT {current})])")),
+                format!("{column} = (SELECT coalesce({current}, {shared}))"),
+            )),
+        }
+    }
+}
+
+fn workspace_policies(table: &str, declared: &Declared) -> String {
+    let reach = Reach {
+        column: ident(&declared.workspace_column),
+        current: "cupel.current_workspace_id()",
+        shared: "cupel.shared_workspace()",
     };
+    let Some((read, write)) = reach.of(declared.kind) else { return String::new() };
     let read = read.map_or_else(String::new, |read| {
         format!(
             "CREATE POLICY cupel_workspace_read ON {table} AS RESTRICTIVE FOR SELECT TO PUBLIC

@@ -1,12 +1,19 @@
 //! The shadow phase: the condition that will be enforced is asked of every statement, and where it does not
 //! hold it is counted and nobody is blocked.
 
+use super::policies::Reach;
 use super::{Declared, TableName, ident, literal};
 
 /// What is counted, each in a sequence of its own: by statements that name no organization, or another than
-/// the row's.
-pub(crate) const COUNTED: [&str; 4] =
-    ["read_unbound", "read_foreign", "write_unbound", "write_foreign"];
+/// the row's, or the row's and not its workspace.
+pub(crate) const COUNTED: [&str; 6] = [
+    "read_unbound",
+    "read_foreign",
+    "read_outside",
+    "write_unbound",
+    "write_foreign",
+    "write_outside",
+];
 
 /// The function that counts, and its counters. Whoever works with a table in its shadow runs it, whatever
 /// the role; a schema of its own keeps it out of what a migration takes from PUBLIC.
@@ -23,7 +30,7 @@ CREATE TABLE IF NOT EXISTS cupel_shadow.tables (
   schema_name name NOT NULL,
   table_name name NOT NULL,
   since timestamptz NOT NULL DEFAULT now(),
-  forgotten bigint[] NOT NULL DEFAULT '{0,0,0,0}',
+  forgotten bigint[] NOT NULL DEFAULT '{0,0,0,0,0,0}',
   PRIMARY KEY (schema_name, table_name)
 );
 COMMENT ON COLUMN cupel_shadow.tables.forgotten IS 'what had been counted when counting began anew';
@@ -35,12 +42,21 @@ CREATE OR REPLACE FUNCTION cupel_shadow.org_id() RETURNS text
   EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
   END $$;
-CREATE OR REPLACE FUNCTION cupel_shadow.note(tenant_table text, act text, org text) RETURNS boolean
+CREATE OR REPLACE FUNCTION cupel_shadow.workspace_id() RETURNS text
+  LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  AS $$ BEGIN
+    RETURN cupel.current_workspace_id()::text;
+  EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+  END $$;
+CREATE OR REPLACE FUNCTION cupel_shadow.shared_workspace() RETURNS text
+  LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  AS $$ BEGIN RETURN cupel.shared_workspace()::text; END $$;
+CREATE OR REPLACE FUNCTION cupel_shadow.note(tenant_table text, act text, whose text) RETURNS boolean
   LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   AS $$ DECLARE
     counter CONSTANT regclass := to_regclass(format('cupel_shadow.%I', concat(
-      left(encode(sha256(convert_to(tenant_table, 'UTF8')), 'hex'), 32), '_', act, '_',
-      CASE WHEN org IS NULL THEN 'unbound' ELSE 'foreign' END)));
+      left(encode(sha256(convert_to(tenant_table, 'UTF8')), 'hex'), 32), '_', act, '_', whose)));
     n bigint;
   BEGIN
     IF counter IS NULL OR current_setting('cupel.adopting', true) = 'on' THEN
@@ -53,7 +69,8 @@ CREATE OR REPLACE FUNCTION cupel_shadow.note(tenant_table text, act text, org te
     n := nextval(counter);
     IF n & (n - 1) = 0 THEN
       RAISE LOG 'cupel: % of % by a statement that names %', act, tenant_table,
-        CASE WHEN org IS NULL THEN 'no organization' ELSE 'another organization' END;
+        CASE whose WHEN 'unbound' THEN 'no organization' WHEN 'foreign' THEN 'another organization'
+          ELSE 'another workspace, or none' END;
     END IF;
     RETURN true;
   EXCEPTION WHEN OTHERS THEN
@@ -62,8 +79,8 @@ CREATE OR REPLACE FUNCTION cupel_shadow.note(tenant_table text, act text, org te
 CREATE OR REPLACE FUNCTION cupel_shadow.dear() RETURNS boolean
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 9
   AS $$ BEGIN RETURN true; END $$;
-GRANT EXECUTE ON FUNCTION cupel_shadow.org_id(), cupel_shadow.note(text, text, text), cupel_shadow.dear()
-  TO PUBLIC;
+GRANT EXECUTE ON FUNCTION cupel_shadow.org_id(), cupel_shadow.workspace_id(), cupel_shadow.shared_workspace(),
+  cupel_shadow.note(text, text, text), cupel_shadow.dear() TO PUBLIC;
 ";
 
 /// The same, and which version made it.
@@ -96,8 +113,8 @@ pub(crate) fn cast_shadow(
     let org = format!("{}::text", ident(&table.org_column));
     let condition = |act: &str| {
         format!(
-            "{org} = (SELECT cupel_shadow.org_id()) OR (SELECT cupel_shadow.note({}, '{act}', cupel_shadow.org_id()))
-    OR cupel_shadow.dear()",
+            "{org} = (SELECT cupel_shadow.org_id()) OR (SELECT cupel_shadow.note({}, '{act}',
+      CASE WHEN cupel_shadow.org_id() IS NULL THEN 'unbound' ELSE 'foreign' END)) OR cupel_shadow.dear()",
             literal(&table.name.to_string())
         )
     };
@@ -125,6 +142,7 @@ ALTER TABLE {name} FORCE ROW LEVEL SECURITY;\n",
         condition("read"),
         condition("write")
     );
+    sql += &cast_on_workspaces(table, &org);
     for role in [Some(app), admin].into_iter().flatten() {
         sql += &format!(
             "GRANT USAGE ON SCHEMA {} TO {role};
@@ -134,6 +152,40 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {role};\n",
         );
     }
     sql
+}
+
+/// What asks of the rows of the statement's own organization whether they are of its workspace. It restricts
+/// nothing, and it asks beside the shadow: policies that permit are not all asked.
+fn cast_on_workspaces(table: &Declared, org: &str) -> String {
+    let reach = Reach {
+        column: format!("{}::text", ident(&table.workspace_column)),
+        current: "cupel_shadow.workspace_id()",
+        shared: "cupel_shadow.shared_workspace()",
+    };
+    let Some((read, write)) = reach.of(table.kind) else { return String::new() };
+    let (name, whose) = (table.name.quoted(), literal(&table.name.to_string()));
+    let condition = |act: &str, reached: &str| {
+        format!(
+            "{org} IS DISTINCT FROM (SELECT cupel_shadow.org_id()) OR {reached}
+    OR (SELECT cupel_shadow.note({whose}, '{act}', 'outside')) OR cupel_shadow.dear()"
+        )
+    };
+    let write = condition("write", &write);
+    let policies = [
+        ("read", "SELECT", read.map(|read| format!("USING ({})", condition("read", &read)))),
+        ("insert", "INSERT", Some(format!("WITH CHECK ({write})"))),
+        ("update", "UPDATE", Some(format!("USING ({write}) WITH CHECK ({write})"))),
+        ("delete", "DELETE", Some(format!("USING ({write})"))),
+    ];
+    let policy = |(act, command, asks): (&str, &str, Option<String>)| {
+        asks.map_or_else(String::new, |asks| {
+            format!(
+                "DROP POLICY IF EXISTS cupel_shadow_{act} ON {name};
+CREATE POLICY cupel_shadow_{act} ON {name} AS RESTRICTIVE FOR {command} TO PUBLIC {asks};\n"
+            )
+        })
+    };
+    policies.map(policy).concat()
 }
 
 /// Takes what counted away. The policy goes as the table is isolated.

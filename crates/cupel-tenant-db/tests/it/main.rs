@@ -30,4 +30,5 @@ mod transactions;
 mod ui;
 mod way;
 mod wire;
+mod workspace_shadow;
 mod workspaces;
