@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use crate::keys::UNVALIDATED;
 use crate::pieces::{self, Partition, Piece};
 use crate::schema::{Declared, TableName};
 
@@ -76,6 +77,8 @@ pub(crate) struct Reference {
     pub(crate) full_match: bool,
     pub(crate) deferrable: bool,
     pub(crate) deferred: bool,
+    /// Whether an adoption put it in the place of another and has not validated its rows yet.
+    pub(crate) unvalidated: bool,
     /// What it is made of, where the table is partitioned.
     pub(crate) pieces: Vec<Piece>,
 }
@@ -90,7 +93,7 @@ pub(crate) struct Referrer {
 }
 
 type ReferenceRow =
-    (String, String, String, Vec<String>, Vec<String>, String, String, bool, bool, bool);
+    (String, String, String, Vec<String>, Vec<String>, String, String, bool, bool, bool, bool);
 
 impl Shape {
     /// Reads the table; `None` if there is none.
@@ -210,18 +213,20 @@ async fn references(conn: &mut PgConnection, table: &str) -> Result<Vec<Referenc
                  JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num ORDER BY u.at),
            ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY u(num, at)
                  JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.num ORDER BY u.at),
-           k.confdeltype::text, k.confupdtype::text, k.confmatchtype = 'f', k.condeferrable, k.condeferred
+           k.confdeltype::text, k.confupdtype::text, k.confmatchtype = 'f', k.condeferrable, k.condeferred,
+           coalesce(pg_catalog.obj_description(k.oid, 'pg_constraint') = $2, false)
          FROM pg_catalog.pg_constraint k
          JOIN pg_catalog.pg_class c ON c.oid = k.confrelid
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = pg_catalog.to_regclass($1) ORDER BY 1",
     )
     .bind(table)
+    .bind(UNVALIDATED)
     .fetch_all(conn)
     .await?;
     let reference = |row: ReferenceRow| {
         let (name, schema, table, columns, to_columns, on_delete, on_update, ..) = row;
-        let (full_match, deferrable, deferred) = (row.7, row.8, row.9);
+        let (full_match, deferrable, deferred, unvalidated) = (row.7, row.8, row.9, row.10);
         Reference {
             name,
             to: TableName { schema, table },
@@ -232,6 +237,7 @@ async fn references(conn: &mut PgConnection, table: &str) -> Result<Vec<Referenc
             full_match,
             deferrable,
             deferred,
+            unvalidated,
             pieces: Vec::new(),
         }
     };

@@ -1,10 +1,15 @@
 //! Keys that carry the organization: built beside those that there are, and then put in their place.
 
+use sqlx::{AssertSqlSafe, Executor};
+
 use super::rows;
 use super::steps::Steps;
 use crate::Error;
+use crate::error::sqlstate;
 use crate::keys::{NewIndex, NewReference, Plan, Swap};
+use crate::login::lacks;
 use crate::schema::ident;
+use crate::shape::Shape;
 
 impl Steps<'_> {
     /// Builds the indexes and references of the plan that are not there yet.
@@ -24,6 +29,10 @@ impl Steps<'_> {
             }
         }
         for reference in &plan.references {
+            if reference.with_key {
+                self.refuse_broken(reference).await?;
+                continue;
+            }
             let is_valid = self.reference_is_valid(reference).await?;
             if is_valid != Some(true) {
                 self.reference(reference, is_valid.is_some()).await?;
@@ -76,6 +85,14 @@ impl Steps<'_> {
     }
 
     async fn reference(&mut self, reference: &NewReference, is_there: bool) -> Result<(), Error> {
+        self.refuse_broken(reference).await?;
+        if !is_there {
+            self.short(&reference.add(true)).await?;
+        }
+        self.long(reference.validate()).await
+    }
+
+    async fn refuse_broken(&mut self, reference: &NewReference) -> Result<(), Error> {
         let table = &reference.on;
         self.tell_of(table, format!("validating foreign key {}", reference.replaces), None);
         let broken = rows::count(self.conn, &reference.violations).await?;
@@ -86,16 +103,44 @@ impl Steps<'_> {
             );
             return Err(Error::TableUnfit { table: table.to_string(), problem });
         }
-        if !is_there {
-            self.short(&reference.add(true)).await?;
+        Ok(())
+    }
+
+    /// Validates the foreign keys that came with the keys that they refer to.
+    pub(super) async fn finish(&mut self, shapes: &[Shape]) -> Result<Vec<String>, Error> {
+        let mut changes = Vec::new();
+        for shape in shapes {
+            for reference in shape.references.iter().filter(|it| it.unvalidated) {
+                let (table, name) = (shape.name().quoted(), ident(&reference.name));
+                self.tell(shape, &format!("validating foreign key {}", reference.name));
+                let validate = format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name}");
+                match self.conn.execute(AssertSqlSafe(validate)).await {
+                    Ok(_) => {}
+                    Err(error) if is_broken(&error) => {
+                        let problem = format!(
+                            "has rows that refer by foreign key {} to no row of their organization, written while its key was replaced; put them right and go on",
+                            reference.name
+                        );
+                        return Err(Error::TableUnfit { table: shape.name().to_string(), problem });
+                    }
+                    Err(error) => return Err(lacks("the ownership of the tables")(error)),
+                }
+                self.short(&format!("COMMENT ON CONSTRAINT {name} ON {table} IS NULL")).await?;
+                changes.push(format!("validated {} of {}", reference.name, shape.name()));
+            }
         }
-        self.long(reference.validate()).await
+        Ok(changes)
     }
 
     /// Puts new keys in the place of the old.
     pub(super) async fn swap(&mut self, swap: &Swap) -> Result<String, Error> {
         self.tell_of(&swap.table, format!("replacing {}", swap.what), None);
-        self.short(&swap.sql).await?;
+        self.short(&swap.in_use()).await?;
         Ok(swap.done())
     }
+}
+
+/// foreign_key_violation: PostgreSQL documentation, appendix A.
+fn is_broken(error: &sqlx::Error) -> bool {
+    sqlstate(error).as_deref() == Some("23503")
 }

@@ -229,6 +229,9 @@ ALTER TABLE {0} ALTER COLUMN {column} SET DEFAULT cupel_shadow.org_id()::{plain}
         changes.into_iter().for_each(|change| opened.changes.push(change));
         // The rest: what stands around the tables, and what PUBLIC has.
         opened.reread(&self.migration).await?;
+        let mut steps = Steps::new(&mut opened.conn, &*self.tell).await?;
+        let finished = steps.finish(&opened.shapes).await?;
+        finished.into_iter().for_each(|change| opened.changes.push(change));
         let work = Work::of(&opened.shapes, self.migration.type_of_columns())?;
         apply::objects(&mut opened, &self.migration, Some(&work)).await?;
         Ok(opened.close().await)
@@ -244,6 +247,7 @@ ALTER TABLE {0} ALTER COLUMN {column} SET DEFAULT cupel_shadow.org_id()::{plain}
         let plan = crate::keys::plan(&shapes)?;
         let mut steps = self.steps(&mut opened.conn).await?;
         changes.extend(steps.build(&plan).await?);
+        changes.extend(steps.finish(&shapes).await?);
         opened.shapes = shapes;
         changes.into_iter().for_each(|change| opened.changes.push(change));
         Ok(())

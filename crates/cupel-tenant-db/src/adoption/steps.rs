@@ -124,7 +124,7 @@ ALTER TABLE {table} DROP CONSTRAINT cupel_org_not_null"
     ) -> Result<(), Error> {
         self.tell(shape, "enforcing");
         let lift = schema::lift_shadow(&shape.declared.name);
-        let keys: String = keys.iter().map(|it| format!("{};\n", it.sql)).collect();
+        let keys: String = keys.iter().map(|it| format!("{};\n", it.in_use())).collect();
         let after = format!("{keys}{}{lift}", rows::settled_default(shape));
         let mut waits = Waits::new();
         while let Err(error) = self.isolate(shape, app, admin, &after).await {

@@ -1,9 +1,8 @@
-use super::swap::{self, when};
-use super::{NewIndex, NewReference, Plan, Swap, beside, lead, named};
+use super::{NewIndex, Plan, Swap, beside, lead, references, swap};
 use crate::Error;
 use crate::pieces::Piece;
 use crate::schema::ident;
-use crate::shape::{Index, Reference, Referrer, Shape};
+use crate::shape::{Index, Referrer, Shape};
 
 /// Compares the keys of every declared table with what isolation needs.
 ///
@@ -34,8 +33,10 @@ pub(crate) fn plan(shapes: &[Shape]) -> Result<Plan, Error> {
     for shape in of_orgs() {
         for reference in &shape.references {
             let to = of_orgs().find(|it| *it.name() == reference.to);
-            let Some(to) = to.filter(|to| !carries(shape, to, reference)) else { continue };
-            reference_of(shape, to, reference, &mut plan)?;
+            let Some(to) = to.filter(|to| !references::carries(shape, to, reference)) else {
+                continue;
+            };
+            references::compare(shape, to, reference, &mut plan)?;
         }
     }
     // A key stays for as long as something refers to it.
@@ -44,7 +45,7 @@ pub(crate) fn plan(shapes: &[Shape]) -> Result<Plan, Error> {
 }
 
 /// Whether the index tells of other organizations' rows, or does not begin with the organization.
-fn lacks(shape: &Shape, index: &Index) -> bool {
+pub(super) fn lacks(shape: &Shape, index: &Index) -> bool {
     let org = &shape.declared.org_column;
     if index.unique || index.exclusion {
         !index.columns.contains(org)
@@ -92,130 +93,13 @@ fn index_of(shape: &Shape, index: &Index, plan: &mut Plan) -> Result<(), Error> 
 }
 
 /// Where something of a table is built: on the table, or on the leaves of one that is partitioned.
-fn pieces(shape: &Shape, name: &str, pieces: &[Piece]) -> Vec<Piece> {
+pub(super) fn pieces(shape: &Shape, name: &str, pieces: &[Piece]) -> Vec<Piece> {
     if shape.partitioned {
         return pieces.to_vec();
     }
     vec![Piece { table: shape.name().clone(), name: name.to_owned() }]
 }
 
-/// Whether the key leads to a row of the same organization.
-fn carries(from: &Shape, to: &Shape, reference: &Reference) -> bool {
-    let mut pairs = reference.columns.iter().zip(&reference.to_columns);
-    pairs.any(|(here, there)| *here == from.declared.org_column && *there == to.declared.org_column)
-}
-
-fn reference_of(
-    from: &Shape,
-    to: &Shape,
-    reference: &Reference,
-    plan: &mut Plan,
-) -> Result<(), Error> {
-    let (org, to_org) = (&from.declared.org_column, &to.declared.org_column);
-    let refuse = |why: &str| {
-        Err(unfit(
-            from,
-            format!("has foreign key {} without {org}, {why}; change it by hand", reference.name),
-        ))
-    };
-    if reference.columns.contains(org) || reference.to_columns.contains(to_org) {
-        return refuse("and it pairs the organization with another column");
-    }
-    if reference.full_match {
-        return refuse("and it is MATCH FULL");
-    }
-    if matches!(reference.on_update.as_str(), "n" | "d") {
-        return refuse("and ON UPDATE SET would empty the organization too");
-    }
-    if to.partitioned {
-        return refuse(&format!(
-            "and {} is partitioned: its key cannot be changed while something refers to it",
-            reference.to
-        ));
-    }
-    let list = |first: &String, names: &[String]| {
-        let all: Vec<String> = std::iter::once(first).chain(names).map(|it| ident(it)).collect();
-        all.join(", ")
-    };
-    refer_to(to, reference, plan);
-    let columns = reference.columns.iter().map(|it| ident(it)).collect::<Vec<_>>().join(", ");
-    let on_delete = match reference.on_delete.as_str() {
-        "c" => " ON DELETE CASCADE".to_owned(),
-        "r" => " ON DELETE RESTRICT".to_owned(),
-        // The organization stays: PostgreSQL 15 names the columns that go.
-        "n" => format!(" ON DELETE SET NULL ({columns})"),
-        "d" => format!(" ON DELETE SET DEFAULT ({columns})"),
-        _ => String::new(),
-    };
-    let on_update = match reference.on_update.as_str() {
-        "c" => " ON UPDATE CASCADE",
-        "r" => " ON UPDATE RESTRICT",
-        _ => "",
-    };
-    let when = when(reference.deferrable, reference.deferred);
-    let matching = reference.columns.iter().zip(&reference.to_columns);
-    let matching: Vec<String> =
-        matching.map(|(here, there)| format!("c.{} = p.{}", ident(here), ident(there))).collect();
-    let matching = matching.join(" AND ");
-    let definition = format!(
-        "FOREIGN KEY ({}) REFERENCES {} ({}){on_delete}{on_update}{when}",
-        list(org, &reference.columns),
-        reference.to.quoted(),
-        list(to_org, &reference.to_columns),
-    );
-    for piece in pieces(from, &reference.name, &reference.pieces) {
-        plan.references.push(NewReference {
-            table: from.name().clone(),
-            to: reference.to.clone(),
-            replaces: reference.name.clone(),
-            name: beside(&piece.name),
-            definition: definition.clone(),
-            violations: format!(
-                "SELECT count(*) FROM {} c JOIN {} p ON {matching} WHERE c.{} IS DISTINCT FROM p.{}",
-                piece.table.quoted(),
-                reference.to.quoted(),
-                ident(org),
-                ident(to_org)
-            ),
-            on: piece.table,
-        });
-    }
-    plan.swaps.push(Swap::of_reference(from, reference, &definition));
-    Ok(())
-}
-
-/// Sees to it that there is a unique index on the columns that the new foreign key refers to.
-fn refer_to(to: &Shape, reference: &Reference, plan: &mut Plan) {
-    let org = &to.declared.org_column;
-    let mut wanted: Vec<&String> = std::iter::once(org).chain(&reference.to_columns).collect();
-    wanted.sort_unstable();
-    let is_wanted = |columns: &[String], more: Option<&String>| {
-        let mut all: Vec<&String> = columns.iter().chain(more).collect();
-        all.sort_unstable();
-        all == wanted
-    };
-    let there = to.indexes.iter().any(|it| {
-        it.referable
-            && (is_wanted(&it.columns, None) || lacks(to, it) && is_wanted(&it.columns, Some(org)))
-    });
-    let table = to.name();
-    let name = named(&format!("{}_{org}_{}_key", table.table, reference.to_columns.join("_")), 63);
-    if there || plan.indexes.iter().any(|it| it.table == *table && it.name == name) {
-        return;
-    }
-    let columns: Vec<String> =
-        std::iter::once(org).chain(&reference.to_columns).map(|it| ident(it)).collect();
-    plan.indexes.push(NewIndex {
-        what: format!("index {name}, for foreign key {}", reference.name),
-        keys: format!("{})", columns.join(", ")),
-        unique: true,
-        table: table.clone(),
-        on: table.clone(),
-        tree: None,
-        name,
-    });
-}
-
-fn unfit(shape: &Shape, problem: String) -> Error {
+pub(super) fn unfit(shape: &Shape, problem: String) -> Error {
     Error::TableUnfit { table: shape.name().to_string(), problem }
 }

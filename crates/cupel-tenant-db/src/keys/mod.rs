@@ -2,12 +2,13 @@
 
 mod compare;
 mod lead;
+mod references;
 mod swap;
 
 use aws_lc_rs::digest;
 
 pub(crate) use compare::plan;
-pub(crate) use swap::Swap;
+pub(crate) use swap::{Swap, UNVALIDATED};
 
 use crate::schema::{TableName, ident};
 
@@ -64,14 +65,17 @@ pub(crate) struct NewReference {
     definition: String,
     /// Counts the rows that break it.
     pub(crate) violations: String,
+    /// Whether it is not built beside the other, but comes with the key that it refers to.
+    pub(crate) with_key: bool,
 }
 
 impl Plan {
     /// The statements for tables that nobody works with yet.
     pub(crate) fn at_once(&self) -> String {
         let indexes = self.indexes.iter().map(NewIndex::at_once);
-        let references = self.references.iter().map(|it| format!("{};\n", it.add(false)));
-        let swaps = self.swaps.iter().map(|it| format!("{};\n", it.sql));
+        let references = self.references.iter().filter(|it| !it.with_key);
+        let references = references.map(|it| format!("{};\n", it.add(false)));
+        let swaps = self.swaps.iter().map(|it| format!("{};\n", it.at_once()));
         indexes.chain(references).chain(swaps).collect()
     }
 
@@ -83,7 +87,7 @@ impl Plan {
     ) -> Option<(TableName, String)> {
         let mut left = None;
         self.swaps.retain(|it| {
-            let stays = !has_rows(&it.table) && !it.to.as_ref().is_some_and(&has_rows);
+            let stays = !it.tables().any(&has_rows);
             if !stays && it.tells {
                 left.get_or_insert_with(|| (it.table.clone(), it.what.clone()));
             }

@@ -1,8 +1,8 @@
 //! The short statements that put what was built in the place of what was there.
 
 use super::beside;
-use crate::schema::{TableName, ident};
-use crate::shape::{Index, Reference, Shape};
+use crate::schema::{TableName, ident, literal};
+use crate::shape::{Index, Reference, Referrer, Shape};
 
 /// What puts one key, index or foreign key in its place, in one transaction.
 #[derive(Debug)]
@@ -10,11 +10,26 @@ pub(crate) struct Swap {
     pub(crate) table: TableName,
     /// The table that a foreign key refers to.
     pub(super) to: Option<TableName>,
+    /// The key or index that it replaces; none of a foreign key.
+    index: Option<String>,
     pub(crate) what: String,
-    pub(crate) sql: String,
+    sql: String,
+    /// The foreign keys that refer to the key, and are defined anew with it.
+    along: Vec<Along>,
     /// Whether the old one lets organizations tell of each other.
     pub(super) tells: bool,
 }
+
+/// A foreign key that is dropped before the key that it refers to, and comes back after it.
+#[derive(Debug)]
+struct Along {
+    table: TableName,
+    name: String,
+    definition: String,
+}
+
+/// What is said of a foreign key that came with its key and whose rows are to be validated.
+pub(crate) const UNVALIDATED: &str = "cupel: to be validated by the end of the adoption";
 
 impl Swap {
     /// For an index whose keys, and what comes after them, are written so.
@@ -34,12 +49,68 @@ impl Swap {
             (true, Some(definition)) => of_partitioned_constraint(shape, index, definition),
             (true, None) => of_partitioned_index(shape, index, keys),
         };
-        Self { table: shape.name().clone(), to: None, what, sql, tells: index.unique }
+        Self {
+            table: shape.name().clone(),
+            to: None,
+            index: Some(index.name.clone()),
+            what,
+            sql,
+            along: Vec::new(),
+            tells: index.unique,
+        }
+    }
+
+    /// The statements for tables that nobody works with.
+    pub(crate) fn at_once(&self) -> String {
+        self.sql(|it| it.add(""))
+    }
+
+    /// The statements for tables in use: what takes long is left for later.
+    pub(crate) fn in_use(&self) -> String {
+        self.sql(|it| {
+            let (table, name) = (it.table.quoted(), ident(&it.name));
+            let mark = literal(UNVALIDATED);
+            format!("{};\nCOMMENT ON CONSTRAINT {name} ON {table} IS {mark}", it.add(" NOT VALID"))
+        })
+    }
+
+    fn sql(&self, add: impl Fn(&Along) -> String) -> String {
+        let drop = self.along.iter().map(Along::drop);
+        let add = self.along.iter().map(add);
+        let all: Vec<String> = drop.chain([self.sql.clone()]).chain(add).collect();
+        all.join(";\n")
+    }
+
+    /// Every table that it changes.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &TableName> {
+        let along = self.along.iter().map(|it| &it.table);
+        std::iter::once(&self.table).chain(&self.to).chain(along)
+    }
+
+    /// Whether it replaces the key that the foreign key relies on.
+    pub(super) fn is_relied_on(&self, to: &Shape, from: &Shape, reference: &Reference) -> bool {
+        let relies = |it: &Referrer| {
+            it.constraint == reference.name
+                && it.table == *from.name()
+                && self.index.as_ref() == Some(&it.index)
+        };
+        self.table == *to.name() && to.referrers.iter().any(relies)
+    }
+
+    /// Has the foreign key defined so once the key is replaced.
+    pub(super) fn take_along(&mut self, from: &Shape, reference: &Reference, definition: &str) {
+        self.along.push(Along {
+            table: from.name().clone(),
+            name: reference.name.clone(),
+            definition: definition.to_owned(),
+        });
     }
 
     /// What has changed once it is done.
     pub(crate) fn done(&self) -> String {
-        format!("{} of {} carries the organization", self.what, self.table)
+        let along = |it: &Along| format!(", and foreign key {} of {}", it.name, it.table);
+        let along: String = self.along.iter().map(along).collect();
+        format!("{} of {}{along} carries the organization", self.what, self.table)
     }
 
     /// Whether it is of a key or index of the table, and of no foreign key.
@@ -47,8 +118,13 @@ impl Swap {
         self.to.is_none() && self.table == *table
     }
 
-    /// For a foreign key that is to be defined so.
-    pub(super) fn of_reference(from: &Shape, reference: &Reference, definition: &str) -> Self {
+    /// For a foreign key that is to be defined so, and that may have been built beside.
+    pub(super) fn of_reference(
+        from: &Shape,
+        reference: &Reference,
+        definition: &str,
+        is_built: bool,
+    ) -> Self {
         let (table, old) = (from.name().quoted(), ident(&reference.name));
         let mut sql = format!("ALTER TABLE {table} DROP CONSTRAINT {old}");
         let renamed = |table: &TableName, name: &str| {
@@ -61,7 +137,8 @@ impl Swap {
         };
         if from.partitioned {
             // Found on every leaf and valid, none is checked again.
-            sql.extend(reference.pieces.iter().map(|it| renamed(&it.table, &it.name)));
+            let pieces = reference.pieces.iter().filter(|_| is_built);
+            sql.extend(pieces.map(|it| renamed(&it.table, &it.name)));
             sql += &format!(";\nALTER TABLE {table} ADD CONSTRAINT {old} {definition}");
         } else {
             sql += &renamed(from.name(), &reference.name);
@@ -69,10 +146,23 @@ impl Swap {
         Self {
             table: from.name().clone(),
             to: Some(reference.to.clone()),
+            index: None,
             what: format!("foreign key {}", reference.name),
             sql,
+            along: Vec::new(),
             tells: true,
         }
+    }
+}
+
+impl Along {
+    fn drop(&self) -> String {
+        format!("ALTER TABLE {} DROP CONSTRAINT {}", self.table.quoted(), ident(&self.name))
+    }
+
+    fn add(&self, end: &str) -> String {
+        let (table, name) = (self.table.quoted(), ident(&self.name));
+        format!("ALTER TABLE {table} ADD CONSTRAINT {name} {}{end}", self.definition)
     }
 }
 

@@ -20,6 +20,7 @@ mod migration_lock;
 mod mutation;
 mod partitions;
 mod pooler;
+mod referred_partitions;
 mod replica;
 mod schema;
 mod seals;

@@ -166,26 +166,3 @@ async fn rows_of_a_leaf_that_refer_to_another_organizations_are_named() -> TestR
     assert!(problem.contains("foreign key events_order to rows of another"), "{problem}");
     Ok(())
 }
-
-#[tokio::test]
-async fn a_key_of_a_partitioned_table_that_is_referred_to_is_named() -> TestResult {
-    let bed = Partitioned::with(ROWS, "referred_app").await?;
-    sql(
-        &bed.owner,
-        r#"CREATE TABLE notes (tenant_id text COLLATE "C" NOT NULL, event int, at date,
-             CONSTRAINT notes_event FOREIGN KEY (event, at) REFERENCES events)"#,
-    )
-    .await?;
-    let of = |table: &str| Table::org(table).org_column("tenant_id");
-    let tables = [Table::org("tenants").org_column("id"), of("orders"), of("events"), of("notes")];
-    let refused = Migration::new(&bed.owner).app_url(&bed.app).tables(tables).run().await;
-    let Err(Error::TableUnfit { table, problem }) = &refused else {
-        return Err(format!("{refused:?}").into());
-    };
-    assert_eq!(table, "public.notes");
-    assert!(
-        problem.contains("notes_event without tenant_id, and public.events is partitioned"),
-        "{problem}"
-    );
-    Ok(())
-}
