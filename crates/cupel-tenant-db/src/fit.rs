@@ -20,8 +20,9 @@ pub(crate) async fn shapes(
     for table in tables {
         let declared = table.parsed()?;
         let name = declared.name.to_string();
-        let shape =
-            Shape::read(conn, declared).await.map_err(Error::statement("looking at the tables"))?;
+        let shape = Shape::read(conn, declared, column_type)
+            .await
+            .map_err(Error::statement("looking at the tables"))?;
         shapes.push(shape.ok_or_else(|| Error::TableUnfit {
             table: name,
             problem: "does not exist; create it before the migration".to_owned(),

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use crate::ColumnType;
 use crate::keys::UNVALIDATED;
 use crate::pieces::{self, Partition, Piece};
 use crate::schema::{Declared, TableName};
@@ -55,6 +56,10 @@ pub(crate) struct Index {
     pub(crate) valid: bool,
     /// The access method.
     pub(crate) method: String,
+    /// Whether that can take the column of the organization before the others.
+    pub(crate) takes_org: bool,
+    /// Whether it compares organizations by an operator other than `=`.
+    pub(crate) crosses: bool,
     /// `CREATE INDEX …`, as the server writes it.
     pub(crate) definition: String,
     /// Its key columns; of an expression an empty name.
@@ -100,6 +105,7 @@ impl Shape {
     pub(crate) async fn read(
         conn: &mut PgConnection,
         declared: Declared,
+        column_type: ColumnType,
     ) -> Result<Option<Self>, sqlx::Error> {
         let name = declared.name.quoted();
         // By what it holds on disk: the rows themselves may be hidden from the owner, too.
@@ -130,7 +136,7 @@ impl Shape {
         .await?;
         let org = column(conn, &declared.name, &declared.org_column).await?;
         let workspace = column(conn, &declared.name, &declared.workspace_column).await?;
-        let mut indexes = indexes(conn, &declared.name).await?;
+        let mut indexes = indexes(conn, &declared, column_type).await?;
         let mut references = references(conn, &name).await?;
         let mut partitions = Vec::new();
         if partitioned {
@@ -181,7 +187,11 @@ async fn column(
     Ok(column.map(|(type_name, not_null, exact)| ColumnShape { type_name, not_null, exact }))
 }
 
-async fn indexes(conn: &mut PgConnection, table: &TableName) -> Result<Vec<Index>, sqlx::Error> {
+async fn indexes(
+    conn: &mut PgConnection,
+    declared: &Declared,
+    column_type: ColumnType,
+) -> Result<Vec<Index>, sqlx::Error> {
     sqlx::query_as(
         "SELECT c.relname::text AS name, i.indisunique AS unique, i.indisprimary AS primary,
            i.indisexclusion AS exclusion, pg_catalog.pg_get_constraintdef(k.oid) AS constraint,
@@ -189,6 +199,13 @@ async fn indexes(conn: &mut PgConnection, table: &TableName) -> Result<Vec<Index
            i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
              AND i.indexprs IS NULL AS referable,
            i.indisvalid AS valid, m.amname::text AS method,
+           pg_catalog.pg_indexam_has_property(m.oid, 'can_multi_col') AND EXISTS (
+             SELECT FROM pg_catalog.pg_opclass o WHERE o.opcmethod = m.oid AND o.opcdefault
+               AND o.opcintype = $2::pg_catalog.regtype) AS takes_org,
+           EXISTS (SELECT FROM unnest(k.conexclop) WITH ORDINALITY e(operator, at)
+             JOIN pg_catalog.pg_operator o ON o.oid = e.operator AND o.oprname <> '='
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attname = $3
+               AND a.attnum = i.indkey[e.at::int4 - 1]) AS crosses,
            pg_catalog.pg_get_indexdef(c.oid) AS definition,
            ARRAY(SELECT coalesce(a.attname::text, '')
                  FROM unnest(i.indkey) WITH ORDINALITY u(num, at)
@@ -201,7 +218,9 @@ async fn indexes(conn: &mut PgConnection, table: &TableName) -> Result<Vec<Index
            AND k.contype IN ('p', 'u', 'x')
          WHERE i.indrelid = pg_catalog.to_regclass($1) ORDER BY 1",
     )
-    .bind(table.quoted())
+    .bind(declared.name.quoted())
+    .bind(column_type.as_str())
+    .bind(&declared.org_column)
     .fetch_all(conn)
     .await
 }

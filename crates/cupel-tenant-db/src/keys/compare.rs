@@ -13,6 +13,15 @@ pub(crate) fn plan(shapes: &[Shape]) -> Result<Plan, Error> {
     let mut plan = Plan::default();
     let of_orgs = || shapes.iter().filter(|it| it.declared.is_of_orgs());
     for shape in of_orgs() {
+        if let Some(index) = shape.indexes.iter().find(|it| it.crosses) {
+            return Err(unfit(
+                shape,
+                format!(
+                    "has {}, which compares rows of different organizations; drop it",
+                    described(index)
+                ),
+            ));
+        }
         for index in shape.indexes.iter().filter(|it| it.valid && lacks(shape, it)) {
             let others = |it: &&Referrer| {
                 it.index == index.name && !of_orgs().any(|shape| *shape.name() == it.table)
@@ -65,6 +74,10 @@ fn described(index: &Index) -> String {
 
 fn index_of(shape: &Shape, index: &Index, plan: &mut Plan) -> Result<(), Error> {
     let what = described(index);
+    if index.exclusion && index.takes_org && !shape.has_rows {
+        plan.swaps.push(Swap::of_exclusion(shape, index, what));
+        return Ok(());
+    }
     // How an index starts that PostgreSQL writes out: pg_get_indexdef.
     let keys = index.definition.split_once(" USING btree (").map(|(_, keys)| keys);
     let Some(keys) = keys.filter(|_| !index.exclusion) else {
@@ -72,7 +85,7 @@ fn index_of(shape: &Shape, index: &Index, plan: &mut Plan) -> Result<(), Error> 
         return Err(unfit(
             shape,
             format!(
-                "has {what} without {column}, which the server cannot build beside it; while nobody works with the table, run: {by_hand}"
+                "has {what} without {column}, which the server cannot build beside it; it reads all rows under a lock, so while nobody works with the table, run: {by_hand}"
             ),
         ));
     };

@@ -49,6 +49,15 @@ impl Swap {
             (true, Some(definition)) => of_partitioned_constraint(shape, index, definition),
             (true, None) => of_partitioned_index(shape, index, keys),
         };
+        Self::of_key(shape, index, what, sql)
+    }
+
+    /// For an exclusion constraint of a table without rows.
+    pub(super) fn of_exclusion(shape: &Shape, index: &Index, what: String) -> Self {
+        Self::of_key(shape, index, what, redefined(shape, index))
+    }
+
+    fn of_key(shape: &Shape, index: &Index, what: String, sql: String) -> Self {
         Self {
             table: shape.name().clone(),
             to: None,
@@ -56,7 +65,7 @@ impl Swap {
             what,
             sql,
             along: Vec::new(),
-            tells: index.unique,
+            tells: index.unique || index.exclusion,
         }
     }
 
@@ -188,16 +197,22 @@ fn carrying(shape: &Shape, index: &Index, definition: &str) -> String {
 
 /// What makes a constraint carry the organization that cannot be built beside the old one.
 pub(super) fn by_hand(shape: &Shape, index: &Index) -> String {
-    let (table, name) = (shape.name().quoted(), ident(&index.name));
+    let sql = redefined(shape, index);
     // It has the operator classes for the types of columns that organizations have.
-    let extension = match index.method.as_str() {
-        "gist" => "CREATE EXTENSION IF NOT EXISTS btree_gist; ",
-        _ => "",
-    };
+    let extension = "CREATE EXTENSION IF NOT EXISTS btree_gist; ";
+    match index.method.as_str() {
+        // These take one column.
+        "hash" => sql.replacen("USING hash", "USING btree", 1),
+        "spgist" => format!("{extension}{}", sql.replacen("USING spgist", "USING gist", 1)),
+        "gist" if !index.takes_org => format!("{extension}{sql}"),
+        _ => sql,
+    }
+}
+
+fn redefined(shape: &Shape, index: &Index) -> String {
+    let (table, name) = (shape.name().quoted(), ident(&index.name));
     let definition = carrying(shape, index, index.constraint.as_deref().unwrap_or_default());
-    format!(
-        "{extension}ALTER TABLE {table} DROP CONSTRAINT {name}, ADD CONSTRAINT {name} {definition}"
-    )
+    format!("ALTER TABLE {table} DROP CONSTRAINT {name}, ADD CONSTRAINT {name} {definition}")
 }
 
 fn of_partitioned_index(shape: &Shape, index: &Index, keys: &str) -> String {

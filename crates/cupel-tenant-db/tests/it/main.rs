@@ -7,6 +7,7 @@ mod bad_input;
 mod bed;
 mod cancel;
 mod context;
+mod exclusions;
 mod guards;
 mod handing_on;
 mod handler;
