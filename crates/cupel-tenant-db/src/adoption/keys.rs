@@ -17,6 +17,13 @@ impl Steps<'_> {
         let mut changes = Vec::new();
         for index in &plan.indexes {
             let is_valid = self.index_is_valid(index).await?;
+            if index.tree.as_ref().is_some_and(|it| !it.is_there && is_valid == Some(true)) {
+                let problem = format!(
+                    "has an {} of something else, and one of that name is to be built; rename it",
+                    index.what
+                );
+                return Err(Error::TableUnfit { table: index.on.to_string(), problem });
+            }
             let is_done = is_valid == Some(true) || is_valid.is_some() && !index.holds_rows();
             if !is_done {
                 self.index(index, is_valid.is_some()).await?;

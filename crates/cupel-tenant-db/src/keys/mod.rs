@@ -45,7 +45,7 @@ pub(crate) struct Tree {
     /// Whether it is of a table that holds rows.
     is_leaf: bool,
     /// Whether it is made already.
-    is_there: bool,
+    pub(crate) is_there: bool,
     /// The index that it is a part of, quoted; that of the whole table is of none.
     part_of: Option<String>,
 }

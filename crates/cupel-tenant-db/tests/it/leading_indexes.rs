@@ -1,8 +1,8 @@
 //! Partitioned tables whose keys carry the organization and do not begin with it: they get an index that does.
 
-use std::error::Error;
+use std::error::Error as StdError;
 
-use cupel_tenant_db::{Adoption, Migration, Table};
+use cupel_tenant_db::{Adoption, Error, Migration, Table};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::bed::{TestResult, as_role, empty, sql};
@@ -36,7 +36,7 @@ struct Events {
 }
 
 impl Events {
-    async fn with(rows: &'static str, app: &str) -> Result<Self, Box<dyn Error>> {
+    async fn with(rows: &'static str, app: &str) -> Result<Self, Box<dyn StdError>> {
         let owner = empty().await?;
         sql(&owner, SCHEMA).await?;
         sql(&owner, rows).await?;
@@ -53,7 +53,7 @@ impl Events {
     }
 
     /// The index of each table on the organization, what it is part of, and whether it is valid.
-    async fn indexes(&self) -> Result<Vec<String>, Box<dyn Error>> {
+    async fn indexes(&self) -> Result<Vec<String>, Box<dyn StdError>> {
         let mut owner = PgConnection::connect(&self.owner).await?;
         let indexes = sqlx::query_scalar(
             "SELECT concat_ws(' ', pg_get_indexdef(i.indexrelid), 'in ' || h.inhparent::regclass,
@@ -158,5 +158,39 @@ async fn who_writes_does_not_wait_while_it_is_built() -> TestResult {
     assert!(building && !running.is_finished(), "it had nothing to wait for");
     long.execute("COMMIT").await?;
     running.await??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_index_of_another_kind_in_the_way_is_named() -> TestResult {
+    let events = Events::with(ROWS, "in_the_way_app").await?;
+    sql(&events.owner, "ALTER INDEX past.partial RENAME TO odd_tenant_id_idx").await?;
+    events.adoption().shadow().await?;
+    let refused = events.adoption().validate().await;
+    let Err(Error::TableUnfit { table, problem }) = &refused else {
+        return Err(format!("{refused:?}").into());
+    };
+    assert_eq!(table, "past.odd");
+    assert!(problem.starts_with("has an index odd_tenant_id_idx of something else"), "{problem}");
+    sql(&events.owner, "ALTER INDEX past.odd_tenant_id_idx RENAME TO partial").await?;
+    events.adoption().validate().await?;
+    assert!(events.indexes().await?.iter().all(|it| !it.ends_with("invalid")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_table_with_a_partition_on_another_server_has_none() -> TestResult {
+    let events = Events::with("", "foreign_app").await?;
+    sql(
+        &events.owner,
+        "ALTER TABLE events DROP CONSTRAINT events_pkey;
+         CREATE FOREIGN DATA WRAPPER nowhere;
+         CREATE SERVER elsewhere FOREIGN DATA WRAPPER nowhere;
+         CREATE FOREIGN TABLE far PARTITION OF events FOR VALUES FROM ('2028-01-01') TO ('2029-01-01') SERVER elsewhere",
+    )
+    .await?;
+    events.migration().run().await?;
+    let indexes = events.indexes().await?;
+    assert_eq!(indexes.len(), 2, "those that were there: {indexes:#?}");
     Ok(())
 }

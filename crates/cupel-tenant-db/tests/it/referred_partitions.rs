@@ -232,3 +232,18 @@ async fn a_foreign_key_between_partitioned_tables_is_replaced_where_there_are_no
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_migration_leaves_a_key_that_a_table_with_rows_refers_to() -> TestResult {
+    let notes = Notes::with("INSERT INTO notes VALUES (1, 'acme')", "left_to_app").await?;
+    sql(&notes.owner, "ALTER TABLE notes DROP CONSTRAINT notes_pkey").await?;
+    let before = notes.keys().await?;
+    let refused = notes.migration().run().await;
+    let Err(Error::NeedsAdoption { table, constraint, .. }) = &refused else {
+        return Err(format!("{refused:?}").into());
+    };
+    assert_eq!(table, "public.events");
+    assert_eq!(constraint, "index events_both", "the first that the rows refer to");
+    assert_eq!(notes.keys().await?, before);
+    Ok(())
+}
