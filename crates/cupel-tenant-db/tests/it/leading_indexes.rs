@@ -194,3 +194,19 @@ async fn a_table_with_a_partition_on_another_server_has_none() -> TestResult {
     assert_eq!(indexes.len(), 2, "those that were there: {indexes:#?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn an_index_that_is_not_valid_becomes_no_part() -> TestResult {
+    let events = Events::with("", "broken_app").await?;
+    sql(
+        &events.owner,
+        "CREATE INDEX broken ON past.older (tenant_id);
+         UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'past.broken'::regclass",
+    )
+    .await?;
+    events.migration().run().await?;
+    let indexes = events.indexes().await?;
+    let broken: Vec<_> = indexes.iter().filter(|it| it.ends_with("invalid")).collect();
+    assert_eq!(broken, ["CREATE INDEX broken ON past.older USING btree (tenant_id) invalid"]);
+    Ok(())
+}
