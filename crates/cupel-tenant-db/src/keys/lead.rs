@@ -28,6 +28,7 @@ fn tree(shape: &Shape, plan: &mut Plan) {
         return;
     }
     let mut made: Vec<(&Partition, String)> = Vec::with_capacity(shape.partitions.len());
+    let mut all: Vec<(NewIndex, bool)> = Vec::with_capacity(shape.partitions.len());
     for partition in &shape.partitions {
         let whole = made.iter().find(|(it, _)| Some(&it.table) == partition.of.as_ref());
         let lead = partition.lead.as_ref();
@@ -42,10 +43,13 @@ fn tree(shape: &Shape, plan: &mut Plan) {
         };
         let index = on(shape, &partition.table, lead.map(|it| it.name.clone()), Some(tree));
         made.push((partition, index.name.clone()));
-        if !is_part {
-            plan.indexes.push(index);
-        }
+        all.push((index, is_part));
     }
+    // Where nothing is missing and the whole is not valid, the last that was missing is gone with its partition:
+    // the server looks again as one is attached, even if it was.
+    let is_whole = all.iter().all(|(_, is_part)| *is_part);
+    let missing = all.into_iter().filter(|(_, is_part)| is_whole || !is_part);
+    plan.indexes.extend(missing.map(|(index, _)| index));
 }
 
 /// The index of a table or partition, which may be there.

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 
 use cupel_tenant_db::{Adoption, Error, Migration, Table};
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::bed::{TestResult, as_role, empty, sql};
 use crate::shop::stopped_at;
@@ -208,5 +208,31 @@ async fn an_index_that_is_not_valid_becomes_no_part() -> TestResult {
     let indexes = events.indexes().await?;
     let broken: Vec<_> = indexes.iter().filter(|it| it.ends_with("invalid")).collect();
     assert_eq!(broken, ["CREATE INDEX broken ON past.older USING btree (tenant_id) invalid"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_becomes_valid_where_the_last_partition_that_lacked_it_is_dropped() -> TestResult {
+    let events = Events::with(ROWS, "dropped_app").await?;
+    events.adoption().shadow().await?;
+    let mut owner = PgConnection::connect(&events.owner).await?;
+    // All but the leaf that comes last.
+    let last = loop {
+        assert!(stopped_at(events.adoption(), 2).await?);
+        let mut left: Vec<String> = sqlx::query_scalar(
+            "SELECT t.relid::regclass::text FROM pg_partition_tree('events') t
+             WHERE t.isleaf AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_inherits h ON h.inhrelid = i.indexrelid
+               WHERE i.indrelid = t.relid AND NOT i.indisprimary)",
+        )
+        .fetch_all(&mut owner)
+        .await?;
+        if let (Some(last), true) = (left.pop(), left.is_empty()) {
+            break last;
+        }
+    };
+    owner.execute(AssertSqlSafe(format!("DROP TABLE {last}"))).await?;
+    events.adoption().validate().await?;
+    let indexes = events.indexes().await?;
+    assert!(indexes.iter().all(|it| !it.ends_with("invalid")), "{indexes:#?}");
     Ok(())
 }
