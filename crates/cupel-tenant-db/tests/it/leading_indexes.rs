@@ -1,6 +1,7 @@
 //! Partitioned tables whose keys carry the organization and do not begin with it: they get an index that does.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use cupel_tenant_db::{Adoption, Error, Migration, Table};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -146,7 +147,7 @@ async fn who_writes_does_not_wait_while_it_is_built() -> TestResult {
     writer.execute("SET lock_timeout = '3s'").await?;
     let mut building = false;
     for _ in 0..40 {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
         writer.execute("UPDATE events SET id = id WHERE id IN (1, 40)").await?;
         building |= sqlx::query_scalar::<_, bool>(
             "SELECT EXISTS (SELECT FROM pg_stat_progress_create_index p
@@ -219,6 +220,15 @@ async fn it_becomes_valid_where_the_last_partition_that_lacked_it_is_dropped() -
     // All but the leaf that comes last.
     let last = loop {
         assert!(stopped_at(events.adoption(), 2).await?);
+        // The server goes on with the statement whose client is gone.
+        let lock = "SELECT pg_try_advisory_lock($1) AND pg_advisory_unlock($1)";
+        while !sqlx::query_scalar::<_, bool>(lock)
+            .bind(Migration::LOCK)
+            .fetch_one(&mut owner)
+            .await?
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let mut left: Vec<String> = sqlx::query_scalar(
             "SELECT t.relid::regclass::text FROM pg_partition_tree('events') t
              WHERE t.isleaf AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_inherits h ON h.inhrelid = i.indexrelid
