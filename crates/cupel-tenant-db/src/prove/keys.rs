@@ -32,9 +32,10 @@ pub(super) async fn refer(turn: &Turn<'_>) -> Seen {
     let mut tried = 0;
     let (mut observed, mut control) = (None, None);
     for (table, reference) in references(turn) {
+        let tied = tied(table, reference);
         let insert = |org, to| {
             let parent = |it: &Reference| {
-                if it.constraint == reference.constraint { to } else { COMMON[0] }
+                if tied.contains(&it.constraint.as_str()) { to } else { COMMON[0] }
             };
             turn.stage.insert_referring(table, org, FRESH, &parent)
         };
@@ -49,7 +50,9 @@ pub(super) async fn refer(turn: &Turn<'_>) -> Seen {
         let seen = try_as(turn, turn.attacker, foreign).await?;
         let nothing = try_as(turn, turn.attacker, absent).await?;
         let owner = try_as(turn, turn.victim, own).await?;
-        if let Some(code) = owner {
+        // Its row with that reference was set on the stage; where the reference is the key, there is no second.
+        let is_there = turn.stage.is_keyed_by_reference(table);
+        if let Some(code) = owner.filter(|code| !(is_there && code == "23505")) {
             control = Some(Control::failed(format!("own row refused: {}", meaning(&code))));
         }
         match (seen, nothing) {
@@ -80,6 +83,23 @@ pub(super) async fn refer(turn: &Turn<'_>) -> Seen {
     }))
 }
 
+/// The foreign keys that share a column with this one, or with one that does: a row refers by all of them to rows of
+/// one number.
+fn tied<'a>(table: &'a Relation, reference: &'a Reference) -> Vec<&'a str> {
+    let shares = |one: &Reference, other: &Reference| {
+        let mut here = one.columns.iter().map(|(here, _)| here);
+        here.any(|it| *it != table.org_column && other.columns.iter().any(|(here, _)| here == it))
+    };
+    let mut tied = vec![reference];
+    while let Some(next) = table.references.iter().find(|it| {
+        let is_in = |other: &&Reference| other.constraint == it.constraint;
+        !tied.iter().any(is_in) && tied.iter().any(|other| shares(it, other))
+    }) {
+        tied.push(next);
+    }
+    tied.into_iter().map(|it| it.constraint.as_str()).collect()
+}
+
 fn references<'a>(turn: &'a Turn<'_>) -> impl Iterator<Item = (&'a Relation, &'a Reference)> {
     let tables = &turn.stage.tables;
     tables.iter().flat_map(move |table| {
@@ -98,13 +118,17 @@ pub(super) async fn collide(turn: &Turn<'_>) -> Seen {
     let (mut leak, mut odd, mut caught, mut tried) = (None, None, 0, 0);
     let keyed = |it: &&Relation| !it.primary_key.is_empty() && !it.is_one_per_org();
     for table in turn.stage.tables.iter().filter(keyed) {
-        let insert = |org| turn.stage.insert(table, org, n, COMMON[0]);
+        let by_reference = turn.stage.is_keyed_by_reference(table);
+        let parent = if by_reference { n } else { COMMON[0] };
+        let insert = |org| turn.stage.insert(table, org, n, parent);
         let (Some(attack), Some(again)) = (insert(turn.attacker), insert(turn.victim)) else {
             continue;
         };
         tried += 1;
         match try_as(turn, turn.attacker, attack).await?.as_deref() {
             None => {}
+            // foreign_key_violation: asked after the key, so that was free.
+            Some("23503") if by_reference => {}
             Some("23505") => leak = Some(table.name.to_string()),
             Some(code) => odd = Some(format!("{}: {}", table.name, meaning(code))),
         }

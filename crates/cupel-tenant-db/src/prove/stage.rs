@@ -214,6 +214,11 @@ impl Stage {
         )
     }
 
+    /// Whether the key of a row, beside its organization, has something of a row that it refers to.
+    pub(super) fn is_keyed_by_reference(&self, table: &Relation) -> bool {
+        table.primary_key.iter().any(|it| self.reference(table, it).is_some())
+    }
+
     fn is_referred_to(&self, table: &Relation, column: &str) -> bool {
         self.tables.iter().flat_map(|it| &it.references).any(|reference| {
             reference.to == table.name && reference.columns.iter().any(|(_, there)| there == column)

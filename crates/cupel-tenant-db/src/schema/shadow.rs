@@ -52,11 +52,11 @@ CREATE OR REPLACE FUNCTION cupel_shadow.workspace_id() RETURNS text
 CREATE OR REPLACE FUNCTION cupel_shadow.shared_workspace() RETURNS text
   LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   AS $$ BEGIN RETURN cupel.shared_workspace()::text; END $$;
-CREATE OR REPLACE FUNCTION cupel_shadow.note(tenant_table text, act text, whose text) RETURNS boolean
+CREATE OR REPLACE FUNCTION cupel_shadow.note(tenant_table text, act text, org text) RETURNS boolean
   LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   AS $$ DECLARE
     counter CONSTANT regclass := to_regclass(format('cupel_shadow.%I', concat(
-      left(encode(sha256(convert_to(tenant_table, 'UTF8')), 'hex'), 32), '_', act, '_', whose)));
+      left(encode(sha256(convert_to(tenant_table, 'UTF8')), 'hex'), 32), '_', act, '_', org)));
     n bigint;
   BEGIN
     IF counter IS NULL OR current_setting('cupel.adopting', true) = 'on' THEN
@@ -69,7 +69,7 @@ CREATE OR REPLACE FUNCTION cupel_shadow.note(tenant_table text, act text, whose 
     n := nextval(counter);
     IF n & (n - 1) = 0 THEN
       RAISE LOG 'cupel: % of % by a statement that names %', act, tenant_table,
-        CASE whose WHEN 'unbound' THEN 'no organization' WHEN 'foreign' THEN 'another organization'
+        CASE org WHEN 'unbound' THEN 'no organization' WHEN 'foreign' THEN 'another organization'
           ELSE 'another workspace, or none' END;
     END IF;
     RETURN true;

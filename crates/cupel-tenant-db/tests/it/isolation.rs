@@ -59,6 +59,33 @@ async fn a_uuid_database_is_proven_with_canaries() -> TestResult {
     Ok(())
 }
 
+/// Three foreign keys of a table lead by one column to three tables.
+const SHARED_COLUMN: &str = "
+    CREATE TABLE projects (org_id text COLLATE \"C\" NOT NULL, id int NOT NULL, PRIMARY KEY (org_id, id));
+    CREATE TABLE tasks (
+      org_id text COLLATE \"C\" NOT NULL, project int NOT NULL, id int NOT NULL,
+      PRIMARY KEY (org_id, project, id), FOREIGN KEY (org_id, project) REFERENCES projects);
+    CREATE TABLE settings (
+      org_id text COLLATE \"C\" NOT NULL, project int NOT NULL, PRIMARY KEY (org_id, project),
+      FOREIGN KEY (org_id, project) REFERENCES projects);
+    CREATE TABLE hours (
+      org_id text COLLATE \"C\" NOT NULL, id int NOT NULL, project int NOT NULL, task int NOT NULL,
+      PRIMARY KEY (org_id, id), FOREIGN KEY (org_id, project) REFERENCES settings,
+      FOREIGN KEY (org_id, project) REFERENCES projects,
+      FOREIGN KEY (org_id, project, task) REFERENCES tasks)";
+
+#[tokio::test]
+async fn foreign_keys_that_share_a_column_are_proven_together() -> TestResult {
+    let owner = empty().await?;
+    sql(&owner, SHARED_COLUMN).await?;
+    let app = as_role(&owner, "cupel_app")?;
+    let tables = ["projects", "tasks", "settings", "hours"].map(Table::org);
+    Migration::new(&owner).app_url(&app).tables(tables).run().await?;
+    let db = TenantDb::connect(&app).await?;
+    assert_isolated(&db.prove(&pair()).await?);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_proof_changes_nothing_but_its_own_rows() -> TestResult {
     let bed = Bed::start().await?;
