@@ -233,10 +233,16 @@ impl Inner {
             Ok(Live { conn, backend, bound: None, born: Instant::now() })
         };
         attempt
-            .retry(ExponentialBuilder::default().with_max_times(6).with_jitter())
+            .retry(backoff())
             // cannot_connect_now, too_many_connections
             .when(|error| matches!(sqlstate(error).as_deref(), Some("57P03" | "53300")))
             .await
             .map_err(Error::connect(self.which))
     }
+}
+
+/// A server that starts is there in a moment, and who waits for a connection waits for half a minute.
+fn backoff() -> ExponentialBuilder {
+    let builder = ExponentialBuilder::default().with_jitter().with_max_times(32);
+    builder.with_min_delay(Duration::from_millis(50)).with_max_delay(Duration::from_secs(1))
 }
