@@ -1,4 +1,4 @@
-use cupel_tenant_db::{Adopted, Phase};
+use cupel_tenant_db::{Adopted, Phase, Violations};
 use serde_json::{Value, json};
 
 use super::orgs::timestamp;
@@ -9,37 +9,33 @@ pub fn adoption_text(tables: &[Adopted]) -> String {
     if tables.is_empty() {
         return "no tables are declared: name them in [database.tables]\n".to_owned();
     }
-    let columns = [
-        Column::text("table"),
-        Column::text("phase"),
-        Column::text("counted since"),
-        Column::number("reads without"),
-        Column::number("reads of others"),
-        Column::number("reads of other workspaces"),
-        Column::number("writes without"),
-        Column::number("writes of others"),
-        Column::number("writes of other workspaces"),
-    ];
+    // Two columns more only where they say something.
+    let outside =
+        tables.iter().any(|it| it.violations.outside_reads + it.violations.outside_writes > 0);
+    let counts = |it: &Violations| {
+        [
+            ("reads without", Some(it.unbound_reads)),
+            ("reads of others", Some(it.foreign_reads)),
+            ("reads of other workspaces", outside.then_some(it.outside_reads)),
+            ("writes without", Some(it.unbound_writes)),
+            ("writes of others", Some(it.foreign_writes)),
+            ("writes of other workspaces", outside.then_some(it.outside_writes)),
+        ]
+        .into_iter()
+        .filter_map(|(name, count)| Some((name, count?)))
+    };
+    let columns: Vec<Column> = ["table", "phase", "counted since"]
+        .map(Column::text)
+        .into_iter()
+        .chain(counts(&Violations::default()).map(|(name, _)| Column::number(name)))
+        .collect();
     let rows = tables.iter().map(|it| {
+        let since = it.since.map(timestamp);
+        let counted =
+            |(_, count): (_, u64)| since.as_ref().map_or_else(String::new, |_| count.to_string());
         let mut row = vec![it.table.clone(), it.phase.as_str().to_owned()];
-        let counts = it.violations;
-        match it.since {
-            Some(since) => {
-                row.push(timestamp(since));
-                row.extend(
-                    [
-                        counts.unbound_reads,
-                        counts.foreign_reads,
-                        counts.outside_reads,
-                        counts.unbound_writes,
-                        counts.foreign_writes,
-                        counts.outside_writes,
-                    ]
-                    .map(|count| count.to_string()),
-                );
-            }
-            None => row.extend(["", "", "", "", "", "", ""].map(str::to_owned)),
-        }
+        row.push(since.clone().unwrap_or_default());
+        row.extend(counts(&it.violations).map(counted));
         row
     });
     format!("{}\n{}\n", table(&columns, rows), next(tables))

@@ -1,8 +1,11 @@
 //! A service that has customers and no isolation: what is adopted in the tests.
 
 use std::error::Error;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cupel_tenant_db::{Adoption, AdoptionStep, Declaration, Migration, TenantDb};
+use futures::FutureExt;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::bed::{TestResult, as_role, empty};
@@ -105,12 +108,22 @@ impl Shop {
     }
 }
 
-/// Runs a phase and drops it as it begins its step number `stop`; whether it came so far.
+/// What ends a phase that came further than it was to.
+struct Stopped;
+
+/// Runs a phase and drops it as it begins its step number `stop`; whether it came so far. Where the answers of that
+/// step are there at once, it is stopped as it begins the next.
 pub(crate) async fn stopped_at(adoption: Adoption, stop: usize) -> Result<bool, Box<dyn Error>> {
+    let begun = AtomicUsize::new(0);
     let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
-    let adoption = adoption.on_step(move |step: &AdoptionStep| drop(tx.send(step.to_string())));
+    let adoption = adoption.on_step(move |_: &AdoptionStep| {
+        if begun.fetch_add(1, Ordering::Relaxed) > stop {
+            resume_unwind(Box::new(Stopped));
+        }
+        drop(tx.send(()));
+    });
     let mut seen = 0;
-    let mut work = Box::pin(adoption.enforce());
+    let mut work = Box::pin(AssertUnwindSafe(adoption.enforce()).catch_unwind());
     loop {
         tokio::select! {
             biased;
@@ -120,9 +133,10 @@ pub(crate) async fn stopped_at(adoption: Adoption, stop: usize) -> Result<bool, 
                     return Ok(true);
                 }
             }
-            done = &mut work => {
-                done?;
-                return Ok(false);
+            done = &mut work => match done {
+                Ok(done) => return Ok(done.map(|_| false)?),
+                Err(it) if it.is::<Stopped>() => return Ok(true),
+                Err(it) => resume_unwind(it),
             }
         }
     }
