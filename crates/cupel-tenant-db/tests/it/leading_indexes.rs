@@ -106,7 +106,8 @@ async fn it_is_made_up_of_its_parts_from_wherever_that_was_stopped() -> TestResu
         stops += 1;
         assert!(stops < 100, "it never ends");
     }
-    assert!(stops > 4, "{stops}");
+    // What was under way at a stop is often done all the same: two steps go by at most.
+    assert!(stops > 2, "{stops}");
     assert_eq!(events.indexes().await?, whole.indexes().await?);
     Ok(())
 }

@@ -147,7 +147,8 @@ async fn an_adoption_of_partitions_that_is_stopped_anywhere_goes_on_from_there()
         stops += 1;
         assert!(stops < 100, "it never ends");
     }
-    assert!(stops > 10, "{stops}");
+    // What was under way at a stop is often done all the same: two steps go by at most.
+    assert!(stops > 5, "{stops}");
     assert_eq!(bed.shape().await?, whole.shape().await?);
     Ok(())
 }
