@@ -2,6 +2,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cupel_tenant::Severity;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -9,7 +10,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use crate::context::Context;
 use crate::db::Inner;
-use crate::pool::Pool;
+use crate::pool::{Pool, Times};
 use crate::power::{self, Facts};
 use crate::seal::Sealer;
 use crate::states::States;
@@ -23,6 +24,7 @@ pub struct TenantDbBuilder {
     admin_url: Option<String>,
     replica_url: Option<String>,
     max_connections: u32,
+    times: Times,
     context: Option<ContextMode>,
     seal_key: Option<SealKey>,
     behind_pooler: bool,
@@ -37,6 +39,7 @@ impl TenantDbBuilder {
             admin_url: None,
             replica_url: None,
             max_connections: 10,
+            times: Times::default(),
             context: None,
             seal_key: None,
             behind_pooler: false,
@@ -59,6 +62,23 @@ impl TenantDbBuilder {
     /// The most connections of the application's pool, and as many of its replica; 10 unless told, as in sqlx.
     pub fn max_connections(self, max: u32) -> Self {
         Self { max_connections: max, ..self }
+    }
+
+    /// How long a connection is waited for, until [`Error::PoolExhausted`], and how long the server is as one is opened,
+    /// until [`Error::Unreachable`]; 30 seconds unless told, as in sqlx.
+    pub fn acquire_timeout(self, time: Duration) -> Self {
+        Self { times: Times { acquire: time, ..self.times }, ..self }
+    }
+
+    /// How long a connection that nobody uses is kept; 10 minutes unless told, as in sqlx.
+    pub fn idle_timeout(self, time: Duration) -> Self {
+        Self { times: Times { idle: time, ..self.times }, ..self }
+    }
+
+    /// How long a connection is used, whoever waits for it, until it is closed as it comes back and another is
+    /// opened; 30 minutes unless told, as in sqlx.
+    pub fn max_lifetime(self, time: Duration) -> Self {
+        Self { times: Times { life: time, ..self.times }, ..self }
     }
 
     /// Insists on how a transaction tells the server whose it is. Left out, it is as the database was
@@ -138,7 +158,7 @@ impl TenantDbBuilder {
             check(admin, "admin", false).await?;
         }
         let unbind = context.unbind();
-        let pool = |options, which, max| Pool::new(options, which, max, unbind);
+        let pool = |options, which, max| Pool::new(options, which, max, self.times, unbind);
         let db = TenantDb::new(Inner {
             pool: pool(app, "app", self.max_connections),
             admin: admin.map(|options| pool(options, "admin", ADMIN_CONNECTIONS)),
@@ -197,6 +217,7 @@ impl fmt::Debug for TenantDbBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TenantDbBuilder")
             .field("max_connections", &self.max_connections)
+            .field("times", &self.times)
             .field("context", &self.context)
             .field("seal_key", &self.seal_key)
             .field("behind_pooler", &self.behind_pooler)

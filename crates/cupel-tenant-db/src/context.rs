@@ -16,13 +16,13 @@ use crate::{Error, TxOptions};
 /// | `set_config` inside a SELECT | refused | refused | refused |
 /// | `SET LOCAL` of another organization, stacked | **switches** | no rows | no rows |
 /// | the same in a `DO` block | **switches** | no rows | no rows |
-/// | a seal seen elsewhere, of another backend | – | no rows | refused |
+/// | a seal seen elsewhere, of another backend | – | no rows, **switches** behind a pooler | refused, the same |
 /// | an expired seal, or one of an unknown key | – | no rows | refused |
 /// | another seal of this backend, while it is valid | – | **switches** | refused, **switches** once it has committed |
 /// | `RESET ALL`, `ROLLBACK TO` | own rows or none | own rows or none | own rows or none |
 ///
-/// A seal counts for ten seconds and in one backend, and a migration by a superuser hides the statements
-/// of other sessions, where it could be seen.
+/// A seal counts for ten seconds and in one backend, or behind a pooler, where no backend is ours, in every one. A
+/// migration by a superuser hides the statements of other sessions, where it could be seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ContextMode {
@@ -147,7 +147,7 @@ impl Context {
     /// How long a binding counts.
     pub(crate) fn binds_for(&self) -> Duration {
         match self {
-            // For as long as a connection lives at most.
+            // A setting stays. For as long as a connection lives, unless that was set to more.
             Self::Plain => Duration::from_secs(60 * 60),
             // A seal is opened by every statement, the last of which may be a while on its way.
             Self::Sealed(_) => LIFETIME / 2,

@@ -93,9 +93,9 @@ const FUNCTIONS: &str = "
     jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text
     jsonb_extract_path jsonb_extract_path_text jsonb_object_agg jsonb_object_keys jsonb_set jsonb_strip_nulls
     jsonb_to_recordset jsonb_typeof lag last_value lead left length lower lpad ltrim make_date make_interval max md5
-    min mod now nth_value ntile octet_length overlay percent_rank percentile_cont percentile_disc phraseto_tsquery
-    plainto_tsquery position power random rank regexp_match regexp_matches regexp_replace repeat replace reverse
-    right round row_number row_to_json rpad rtrim sha256 sign split_part sqrt starts_with stddev string_agg
+    min mod now nth_value ntile octet_length overlay percent_rank percentile_cont percentile_disc pg_backend_pid
+    phraseto_tsquery plainto_tsquery position power random rank regexp_match regexp_matches regexp_replace repeat replace
+    reverse right round row_number row_to_json rpad rtrim sha256 sign split_part sqrt starts_with stddev string_agg
     string_to_array strpos substr substring sum to_char to_date to_json to_jsonb to_number to_timestamp to_tsquery
     to_tsvector translate trunc ts_headline ts_rank unnest upper variance websearch_to_tsquery width_bucket
 ";

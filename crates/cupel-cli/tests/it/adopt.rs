@@ -70,6 +70,31 @@ async fn a_service_is_adopted_from_the_command_line() -> TestResult {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_outside_a_workspace_has_columns_of_its_own_where_it_was_counted() -> TestResult {
+    let (place, owner) = service().await?;
+    let drafts = "CREATE TABLE drafts (id int PRIMARY KEY, tenant text COLLATE \"C\", team text COLLATE \"C\");
+        INSERT INTO drafts VALUES (1, 'acme', 'eu'), (2, 'acme', 'us')";
+    sqlx::raw_sql(drafts).execute(&owner).await?;
+    let declared = "org_column = 'tenant'\n[tables]\ndrafts = { kind = 'workspace', workspace_column = 'team' }";
+    fs::write(place.folder.path().join("tenancy.toml"), declared)?;
+    assert_eq!(place.run(&["adopt", "shadow"])?.0, Some(0));
+    let columns = |text: &str| text.contains("reads of other workspaces");
+    assert!(!columns(&place.run(&["adopt"])?.1));
+    let wide =
+        "DO $$ BEGIN CREATE ROLE adopt_cli_wide; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+        GRANT SELECT ON drafts TO adopt_cli_wide; BEGIN; SET LOCAL ROLE adopt_cli_wide;
+        SET LOCAL app.current_org_id = 'acme'; SET LOCAL app.current_workspace_id = 'eu';
+        SELECT * FROM drafts; COMMIT";
+    sqlx::raw_sql(wide).execute(&owner).await?;
+    let (_, text, _) = place.run(&["adopt"])?;
+    assert!(columns(&text) && text.contains("writes of other workspaces"), "{text}");
+    let (_, status) = place.json(&["adopt"])?;
+    let counted = &status["tables"][0]["violations"];
+    assert_eq!((&counted["outside_reads"], &counted["foreign_reads"]), (&1.into(), &0.into()));
+    Ok(())
+}
+
 #[test]
 fn a_declaration_that_cannot_be_read_is_named_with_its_line() -> TestResult {
     let url = "postgres://a:b@localhost:1/none";

@@ -1,6 +1,7 @@
 mod line;
 mod session;
 
+use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,7 @@ struct Inner {
     options: PgConnectOptions,
     which: &'static str,
     max: u32,
+    times: Times,
     /// The statements that take a session away from whom it is bound to.
     unbind: &'static str,
     permits: Arc<Semaphore>,
@@ -55,10 +57,24 @@ enum Turn<T> {
     Given(T),
 }
 
-/// As in sqlx's pool.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
-const LONGEST_IDLE: Duration = Duration::from_secs(10 * 60);
-const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
+/// How long a connection is waited for and kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// Until [`Error::PoolExhausted`], and for one that is opened until [`Error::Unreachable`].
+    pub(crate) acquire: Duration,
+    /// Until one that nobody uses is closed.
+    pub(crate) idle: Duration,
+    /// Until one is closed when it comes back.
+    pub(crate) life: Duration,
+}
+
+impl Default for Times {
+    /// As in sqlx's pool.
+    fn default() -> Self {
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        Self { acquire: Duration::from_secs(30), idle: minutes(10), life: minutes(30) }
+    }
+}
 
 impl Pool {
     /// A pool that connects when it is asked for a connection. `which` URL it is goes into errors.
@@ -66,18 +82,20 @@ impl Pool {
         options: PgConnectOptions,
         which: &'static str,
         max: u32,
+        times: Times,
         unbind: &'static str,
     ) -> Self {
         let max = max.max(1);
         let permits = Arc::new(Semaphore::new(usize::try_from(max).unwrap_or(1)));
         let (live, idle) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let line = Line::default();
-        Self(Arc::new(Inner { options, which, max, unbind, permits, live, idle, line }))
+        Self(Arc::new(Inner { options, which, max, times, unbind, permits, live, idle, line }))
     }
 
     /// The same database over a pool of one connection, on which every borrower follows the one before.
     pub(crate) fn of_one(&self) -> Self {
-        Self::new(self.0.options.clone(), self.0.which, 1, self.0.unbind)
+        let Inner { options, which, times, unbind, .. } = &*self.0;
+        Self::new(options.clone(), which, 1, *times, unbind)
     }
 
     pub(crate) fn max(&self) -> u32 {
@@ -150,7 +168,7 @@ impl Pool {
     }
 
     async fn within<T>(&self, waiting: impl Future<Output = T>) -> Result<T, Error> {
-        tokio::time::timeout(LONGEST_WAIT, waiting).await.map_err(|_| self.exhausted())
+        tokio::time::timeout(self.0.times.acquire, waiting).await.map_err(|_| self.exhausted())
     }
 
     fn exhausted(&self) -> Error {
@@ -206,7 +224,7 @@ impl Inner {
         let mut idle = self.idle();
         let before = idle.len();
         idle.retain(|it| {
-            it.since.elapsed() < LONGEST_IDLE && it.live.born.elapsed() < LONGEST_LIFE
+            it.since.elapsed() < self.times.idle && it.live.born.elapsed() < self.times.life
         });
         let closed = before - idle.len();
         let live = self.live.fetch_sub(closed, Ordering::Relaxed) - closed;
@@ -232,11 +250,14 @@ impl Inner {
             let backend = conn.fetch_one("SELECT pg_backend_pid()").await?.try_get(0)?;
             Ok(Live { conn, backend, bound: None, born: Instant::now() })
         };
-        attempt
+        let connecting = attempt
             .retry(backoff())
             // cannot_connect_now, too_many_connections
-            .when(|error| matches!(sqlstate(error).as_deref(), Some("57P03" | "53300")))
-            .await
+            .when(|error| matches!(sqlstate(error).as_deref(), Some("57P03" | "53300")));
+        // A server that does not answer at all would be waited for much longer.
+        let connected = tokio::time::timeout(self.times.acquire, connecting).await;
+        connected
+            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
             .map_err(Error::connect(self.which))
     }
 }

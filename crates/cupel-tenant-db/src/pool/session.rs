@@ -7,7 +7,7 @@ use sqlx::{Executor, PgConnection};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::line::{Binding, Heir};
-use super::{Idle, Inner, LONGEST_LIFE};
+use super::{Idle, Inner};
 
 /// An open connection.
 #[derive(Debug)]
@@ -71,7 +71,8 @@ impl Session {
 
     /// Whether it may serve somebody else.
     fn may_go_on(&self) -> bool {
-        let is_young = self.live.as_ref().is_some_and(|it| it.born.elapsed() < LONGEST_LIFE);
+        let life = self.pool.times.life;
+        let is_young = self.live.as_ref().is_some_and(|it| it.born.elapsed() < life);
         is_young && !self.pool.permits.is_closed()
     }
 

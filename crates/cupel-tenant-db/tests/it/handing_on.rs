@@ -247,6 +247,25 @@ async fn whom_the_session_is_bound_to_comes_before_the_first_a_few_times() -> Te
     Ok(())
 }
 
+/// A commit does not look through a line of thousands.
+#[tokio::test]
+async fn whom_the_session_is_bound_to_is_looked_for_among_the_first() -> TestResult {
+    for (before_it, found) in [(63, true), (64, false)] {
+        let bed = bed(ContextMode::Register).await?;
+        let (acme, globex) = (scope("acme"), scope("globex"));
+        let open = bed.db.begin(&acme).await?;
+        let wanted = std::iter::repeat_n(&globex, before_it).chain([&acme]);
+        let mut waiting: Vec<_> = wanted.map(|it| bed.db.begin(it).boxed()).collect();
+        for it in &mut waiting {
+            assert!(poll!(it).is_pending());
+        }
+        open.commit().await?;
+        let (next, ..) = futures::future::select_all(waiting).await;
+        assert_eq!(next?.scope() == &acme, found, "after {before_it}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn who_reads_what_the_session_is_bound_to_comes_before_the_first_too() -> TestResult {
     for mode in MODES {

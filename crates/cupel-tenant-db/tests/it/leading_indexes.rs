@@ -3,10 +3,11 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use cupel_tenant_db::{Adoption, Error, Migration, Table};
+use cupel_tenant_db::{Error, Migration, Table};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use crate::bed::{TestResult, as_role, empty, sql};
+use crate::bed::{TestResult, sql};
+use crate::laden::Laden;
 use crate::shop::stopped_at;
 
 /// Leaves at three depths and in two schemas. One has such an index of its own, and one an index of some of its rows.
@@ -31,74 +32,47 @@ INSERT INTO events SELECT n, '2026-12-01'::date - n * 20, CASE WHEN n % 2 = 1 TH
   FROM generate_series(1, 60) n;
 ";
 
-struct Events {
-    owner: String,
-    app: String,
+async fn laden(rows: &'static str, app: &str) -> Result<Laden, Box<dyn StdError>> {
+    Laden::with(SCHEMA, rows, app, [Table::org("events").org_column("tenant_id")]).await
 }
 
-impl Events {
-    async fn with(rows: &'static str, app: &str) -> Result<Self, Box<dyn StdError>> {
-        let owner = empty().await?;
-        sql(&owner, SCHEMA).await?;
-        sql(&owner, rows).await?;
-        Ok(Self { app: as_role(&owner, app)?, owner })
-    }
-
-    fn migration(&self) -> Migration {
-        let table = Table::org("events").org_column("tenant_id");
-        Migration::new(&self.owner).app_url(&self.app).tables([table])
-    }
-
-    fn adoption(&self) -> Adoption {
-        Adoption::of(self.migration())
-    }
-
-    /// The index of each table on the organization, what it is part of, and whether it is valid.
-    async fn indexes(&self) -> Result<Vec<String>, Box<dyn StdError>> {
-        let mut owner = PgConnection::connect(&self.owner).await?;
-        let indexes = sqlx::query_scalar(
-            "SELECT concat_ws(' ', pg_get_indexdef(i.indexrelid), 'in ' || h.inhparent::regclass,
-               CASE WHEN NOT i.indisvalid THEN 'invalid' END)
-             FROM pg_partition_tree('events') t JOIN pg_index i ON i.indrelid = t.relid
-             LEFT JOIN pg_inherits h ON h.inhrelid = i.indexrelid
-             WHERE NOT i.indisprimary ORDER BY 1",
-        )
-        .fetch_all(&mut owner)
-        .await?;
-        owner.close().await?;
-        Ok(indexes)
-    }
-}
+/// The index of each table on the organization, what it is part of, and whether it is valid.
+const INDEXES: &str =
+    "SELECT concat_ws(' ', pg_get_indexdef(i.indexrelid), 'in ' || h.inhparent::regclass,
+    CASE WHEN NOT i.indisvalid THEN 'invalid' END)
+  FROM pg_partition_tree('events') t JOIN pg_index i ON i.indrelid = t.relid
+  LEFT JOIN pg_inherits h ON h.inhrelid = i.indexrelid
+  WHERE NOT i.indisprimary ORDER BY 1";
 
 #[tokio::test]
 async fn a_partitioned_table_gets_an_index_that_begins_with_the_organization() -> TestResult {
-    let events = Events::with(ROWS, "leading_app").await?;
+    let events = laden(ROWS, "leading_app").await?;
     events.adoption().shadow().await?;
     events.adoption().validate().await?;
-    let made = events.indexes().await?;
+    let made = events.asked(INDEXES).await?;
     insta::assert_debug_snapshot!(made);
     assert!(events.adoption().validate().await?.is_empty(), "a second run changes nothing");
     events.adoption().enforce().await?;
-    assert_eq!(events.indexes().await?, made);
+    assert_eq!(events.asked(INDEXES).await?, made);
     assert!(events.migration().run().await?.is_empty());
     // A partition that comes later has one as well.
     let later =
         "CREATE TABLE later PARTITION OF empty FOR VALUES FROM ('2027-01-01') TO ('2027-02-01')";
     sql(&events.owner, later).await?;
-    assert_eq!(events.indexes().await?.len(), made.len() + 1);
+    assert_eq!(events.asked(INDEXES).await?.len(), made.len() + 1);
     // A migration makes the same of a table without rows, at once.
-    let whole = Events::with("", "leading_app").await?;
+    let whole = laden("", "leading_app").await?;
     whole.migration().run().await?;
-    assert_eq!(whole.indexes().await?, made);
+    assert_eq!(whole.asked(INDEXES).await?, made);
     Ok(())
 }
 
 #[tokio::test]
 async fn it_is_made_up_of_its_parts_from_wherever_that_was_stopped() -> TestResult {
-    let whole = Events::with(ROWS, "parts_app").await?;
+    let whole = laden(ROWS, "parts_app").await?;
     whole.adoption().shadow().await?;
     whole.adoption().validate().await?;
-    let events = Events::with(ROWS, "parts_app").await?;
+    let events = laden(ROWS, "parts_app").await?;
     events.adoption().shadow().await?;
     let mut stops = 0;
     // It looks at the rows again, does a step, and is stopped at the next.
@@ -108,14 +82,14 @@ async fn it_is_made_up_of_its_parts_from_wherever_that_was_stopped() -> TestResu
     }
     // What was under way at a stop is often done all the same: two steps go by at most.
     assert!(stops > 2, "{stops}");
-    assert_eq!(events.indexes().await?, whole.indexes().await?);
+    assert_eq!(events.asked(INDEXES).await?, whole.asked(INDEXES).await?);
     Ok(())
 }
 
 #[tokio::test]
 async fn an_index_that_was_left_invalid_is_built_anew_and_one_that_comes_meanwhile_is_part_of_it()
 -> TestResult {
-    let events = Events::with(ROWS, "left_app").await?;
+    let events = laden(ROWS, "left_app").await?;
     events.adoption().shadow().await?;
     // As a build leaves it that was stopped half-way, or that waits for a transaction until it is.
     let mut owner = PgConnection::connect(&events.owner).await?;
@@ -128,7 +102,7 @@ async fn an_index_that_was_left_invalid_is_built_anew_and_one_that_comes_meanwhi
         .execute("CREATE TABLE later PARTITION OF events FOR VALUES FROM ('2028-01-01') TO ('2029-01-01')")
         .await?;
     events.adoption().validate().await?;
-    let indexes = events.indexes().await?;
+    let indexes = events.asked(INDEXES).await?;
     assert!(indexes.iter().all(|it| !it.ends_with("invalid")), "{indexes:#?}");
     let parts = indexes.iter().filter(|it| it.contains(" in ")).count();
     assert_eq!(parts, 8, "{indexes:#?}");
@@ -137,7 +111,7 @@ async fn an_index_that_was_left_invalid_is_built_anew_and_one_that_comes_meanwhi
 
 #[tokio::test]
 async fn who_writes_does_not_wait_while_it_is_built() -> TestResult {
-    let events = Events::with(ROWS, "writing_app").await?;
+    let events = laden(ROWS, "writing_app").await?;
     events.adoption().shadow().await?;
     let mut long = PgConnection::connect(&events.owner).await?;
     let mut writer = PgConnection::connect(&events.owner).await?;
@@ -165,7 +139,7 @@ async fn who_writes_does_not_wait_while_it_is_built() -> TestResult {
 
 #[tokio::test]
 async fn an_index_of_another_kind_in_the_way_is_named() -> TestResult {
-    let events = Events::with(ROWS, "in_the_way_app").await?;
+    let events = laden(ROWS, "in_the_way_app").await?;
     sql(&events.owner, "ALTER INDEX past.partial RENAME TO odd_tenant_id_idx").await?;
     events.adoption().shadow().await?;
     let refused = events.adoption().validate().await;
@@ -176,13 +150,13 @@ async fn an_index_of_another_kind_in_the_way_is_named() -> TestResult {
     assert!(problem.starts_with("has an index odd_tenant_id_idx of something else"), "{problem}");
     sql(&events.owner, "ALTER INDEX past.odd_tenant_id_idx RENAME TO partial").await?;
     events.adoption().validate().await?;
-    assert!(events.indexes().await?.iter().all(|it| !it.ends_with("invalid")));
+    assert!(events.asked(INDEXES).await?.iter().all(|it| !it.ends_with("invalid")));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_table_with_a_partition_on_another_server_has_none() -> TestResult {
-    let events = Events::with("", "foreign_app").await?;
+    let events = laden("", "foreign_app").await?;
     sql(
         &events.owner,
         "ALTER TABLE events DROP CONSTRAINT events_pkey;
@@ -192,14 +166,14 @@ async fn a_table_with_a_partition_on_another_server_has_none() -> TestResult {
     )
     .await?;
     events.migration().run().await?;
-    let indexes = events.indexes().await?;
+    let indexes = events.asked(INDEXES).await?;
     assert_eq!(indexes.len(), 2, "those that were there: {indexes:#?}");
     Ok(())
 }
 
 #[tokio::test]
 async fn an_index_that_is_not_valid_becomes_no_part() -> TestResult {
-    let events = Events::with("", "broken_app").await?;
+    let events = laden("", "broken_app").await?;
     sql(
         &events.owner,
         "CREATE INDEX broken ON past.older (tenant_id);
@@ -207,7 +181,7 @@ async fn an_index_that_is_not_valid_becomes_no_part() -> TestResult {
     )
     .await?;
     events.migration().run().await?;
-    let indexes = events.indexes().await?;
+    let indexes = events.asked(INDEXES).await?;
     let broken: Vec<_> = indexes.iter().filter(|it| it.ends_with("invalid")).collect();
     assert_eq!(broken, ["CREATE INDEX broken ON past.older USING btree (tenant_id) invalid"]);
     Ok(())
@@ -215,7 +189,7 @@ async fn an_index_that_is_not_valid_becomes_no_part() -> TestResult {
 
 #[tokio::test]
 async fn it_becomes_valid_where_the_last_partition_that_lacked_it_is_dropped() -> TestResult {
-    let events = Events::with(ROWS, "dropped_app").await?;
+    let events = laden(ROWS, "dropped_app").await?;
     events.adoption().shadow().await?;
     let mut owner = PgConnection::connect(&events.owner).await?;
     // All but the leaf that comes last.
@@ -243,7 +217,7 @@ async fn it_becomes_valid_where_the_last_partition_that_lacked_it_is_dropped() -
     };
     owner.execute(AssertSqlSafe(format!("DROP TABLE {last}"))).await?;
     events.adoption().validate().await?;
-    let indexes = events.indexes().await?;
+    let indexes = events.asked(INDEXES).await?;
     assert!(indexes.iter().all(|it| !it.ends_with("invalid")), "{indexes:#?}");
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! Keys of partitioned tables: built leaf by leaf, and taken over by the table.
 
 use cupel_tenant::{IsolationLayer, Severity};
-use cupel_tenant_db::{Adoption, Error, Migration, Table, TenantDb};
-use sqlx::{Connection, Executor, PgConnection};
+use cupel_tenant_db::{Error, Table, TenantDb};
+use sqlx::Executor;
 
-use crate::bed::{TestResult, as_role, assert_isolated, empty, pair, scope, sql};
+use crate::bed::{TestResult, assert_isolated, pair, scope, sql};
+use crate::laden::Laden;
 use crate::shop::stopped_at;
 
 /// Leaves at two depths, in two schemas, and one with a key of its own names.
@@ -33,81 +34,45 @@ INSERT INTO events SELECT n, '2026-12-01'::date - n * 20, CASE WHEN n % 2 = 1 TH
   n % 10 + CASE WHEN n % 10 = 0 THEN 10 ELSE 0 END, 'N' || n, n FROM generate_series(1, 60) n;
 ";
 
-struct Partitioned {
-    owner: String,
-    app: String,
+async fn laden(rows: &'static str, app: &str) -> Result<Laden, Box<dyn std::error::Error>> {
+    let of = |table: &str| Table::org(table).org_column("tenant_id");
+    let tables = [Table::org("tenants").org_column("id"), of("orders"), of("events")];
+    Laden::with(SCHEMA, rows, app, tables).await
 }
 
-impl Partitioned {
-    async fn with(rows: &'static str, app: &str) -> Result<Self, Box<dyn std::error::Error>> {
-        let owner = empty().await?;
-        sql(&owner, SCHEMA).await?;
-        sql(&owner, rows).await?;
-        Ok(Self { app: as_role(&owner, app)?, owner })
-    }
+/// The keys of the table and of its leaves, and whether each is valid.
+const SHAPE: &str = "WITH tables AS (SELECT relid, isleaf FROM pg_partition_tree('events'))
+  SELECT concat_ws(' ', k.conrelid::regclass, k.conname, pg_get_constraintdef(k.oid),
+    CASE WHEN isleaf AND k.conparentid = 0 THEN 'alone' END)
+  FROM pg_constraint k JOIN tables ON k.conrelid = relid WHERE k.contype IN ('p', 'u', 'f')
+  UNION SELECT concat_ws(' ', pg_get_indexdef(i.indexrelid), CASE WHEN NOT i.indisvalid THEN 'invalid' END)
+  FROM pg_index i JOIN tables ON i.indrelid = relid ORDER BY 1";
 
-    fn migration(&self) -> Migration {
-        let of = |table: &str| Table::org(table).org_column("tenant_id");
-        Migration::new(&self.owner).app_url(&self.app).tables([
-            Table::org("tenants").org_column("id"),
-            of("orders"),
-            of("events"),
-        ])
-    }
-
-    fn adoption(&self) -> Adoption {
-        Adoption::of(self.migration())
-    }
-
-    /// The keys of the table and of its leaves, and whether each is valid.
-    async fn shape(&self) -> Result<Vec<String>, Box<dyn std::error::Error>> {
-        let mut owner = PgConnection::connect(&self.owner).await?;
-        let shape = sqlx::query_scalar(
-            "WITH tables AS (SELECT relid, isleaf FROM pg_partition_tree('events'))
-             SELECT concat_ws(' ', k.conrelid::regclass, k.conname, pg_get_constraintdef(k.oid),
-               CASE WHEN isleaf AND k.conparentid = 0 THEN 'alone' END)
-             FROM pg_constraint k JOIN tables ON k.conrelid = relid WHERE k.contype IN ('p', 'u', 'f')
-             UNION SELECT concat_ws(' ', pg_get_indexdef(i.indexrelid), CASE WHEN NOT i.indisvalid THEN 'invalid' END)
-             FROM pg_index i JOIN tables ON i.indrelid = relid ORDER BY 1",
-        )
-        .fetch_all(&mut owner)
-        .await?;
-        owner.close().await?;
-        Ok(shape)
-    }
-
-    /// What is on the leaves, by what the server calls it.
-    async fn pieces(&self, like: &str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
-        let mut owner = PgConnection::connect(&self.owner).await?;
-        let pieces = sqlx::query_scalar(
-            "WITH leaves AS (SELECT relid FROM pg_partition_tree('events') WHERE isleaf)
-             SELECT 'index ' || c.oid || ' ' || c.relfilenode FROM pg_index i JOIN leaves ON i.indrelid = relid
-             JOIN pg_class c ON c.oid = i.indexrelid WHERE c.relname LIKE $1
-             UNION ALL SELECT 'foreign key ' || k.oid FROM pg_constraint k JOIN leaves ON k.conrelid = relid
-             WHERE k.contype = 'f' AND k.conname LIKE $1 ORDER BY 1",
-        )
-        .bind(like)
-        .fetch_all(&mut owner)
-        .await?;
-        owner.close().await?;
-        Ok(pieces)
-    }
+/// What is on the leaves, by what the server calls it.
+fn pieces(like: &str) -> String {
+    format!(
+        "WITH leaves AS (SELECT relid FROM pg_partition_tree('events') WHERE isleaf)
+         SELECT 'index ' || c.oid || ' ' || c.relfilenode FROM pg_index i JOIN leaves ON i.indrelid = relid
+         JOIN pg_class c ON c.oid = i.indexrelid WHERE c.relname LIKE '{like}'
+         UNION ALL SELECT 'foreign key ' || k.oid FROM pg_constraint k JOIN leaves ON k.conrelid = relid
+         WHERE k.contype = 'f' AND k.conname LIKE '{like}' ORDER BY 1"
+    )
 }
 
 #[tokio::test]
 async fn the_keys_of_a_partitioned_table_are_rebuilt_under_its_rows() -> TestResult {
-    let bed = Partitioned::with(ROWS, "partitioned_app").await?;
+    let bed = laden(ROWS, "partitioned_app").await?;
     let refused = bed.migration().run().await;
     assert!(matches!(&refused, Err(Error::NeedsAdoption { .. })), "{refused:?}");
     bed.adoption().shadow().await?;
     bed.adoption().validate().await?;
-    let built = bed.pieces("%\\_cupel").await?;
+    let built = bed.asked(&pieces("%\\_cupel")).await?;
     assert_eq!(built.len(), 3 * 5, "for each leaf four indexes and a foreign key: {built:?}");
     bed.adoption().enforce().await?;
-    assert_eq!(bed.pieces("%").await?, built, "nothing was built anew under a lock");
+    assert_eq!(bed.asked(&pieces("%")).await?, built, "nothing was built anew under a lock");
     assert!(bed.adoption().enforce().await?.is_empty());
     assert!(bed.migration().run().await?.is_empty());
-    insta::assert_debug_snapshot!(bed.shape().await?);
+    insta::assert_debug_snapshot!(bed.asked(SHAPE).await?);
     // A partition that comes later has them as well.
     sql(
         &bed.owner,
@@ -137,9 +102,9 @@ async fn the_keys_of_a_partitioned_table_are_rebuilt_under_its_rows() -> TestRes
 #[tokio::test]
 async fn an_adoption_of_partitions_that_is_stopped_anywhere_goes_on_from_there() -> TestResult {
     // A migration of a table without rows makes the same of it at once.
-    let whole = Partitioned::with("", "partitions_app").await?;
+    let whole = laden("", "partitions_app").await?;
     whole.migration().run().await?;
-    let bed = Partitioned::with(ROWS, "partitions_app").await?;
+    let bed = laden(ROWS, "partitions_app").await?;
     bed.adoption().shadow().await?;
     let mut stops = 0;
     // It looks at the rows of three tables again, does a step, and is stopped at the next.
@@ -149,13 +114,13 @@ async fn an_adoption_of_partitions_that_is_stopped_anywhere_goes_on_from_there()
     }
     // What was under way at a stop is often done all the same: two steps go by at most.
     assert!(stops > 5, "{stops}");
-    assert_eq!(bed.shape().await?, whole.shape().await?);
+    assert_eq!(bed.asked(SHAPE).await?, whole.asked(SHAPE).await?);
     Ok(())
 }
 
 #[tokio::test]
 async fn rows_of_a_leaf_that_refer_to_another_organizations_are_named() -> TestResult {
-    let bed = Partitioned::with(ROWS, "referring_app").await?;
+    let bed = laden(ROWS, "referring_app").await?;
     bed.adoption().shadow().await?;
     sql(&bed.owner, "UPDATE events SET order_id = 2 WHERE id = 41").await?;
     bed.adoption().forget().await?;

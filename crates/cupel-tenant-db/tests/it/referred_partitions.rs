@@ -3,10 +3,11 @@
 use std::error::Error as StdError;
 
 use cupel_tenant::IsolationLayer;
-use cupel_tenant_db::{Adoption, Error, Migration, Table, TenantDb};
-use sqlx::{Connection, Executor, PgConnection};
+use cupel_tenant_db::{Error, Table, TenantDb};
+use sqlx::Executor;
 
-use crate::bed::{TestResult, as_role, assert_isolated, empty, pair, scope, sql};
+use crate::bed::{TestResult, assert_isolated, pair, scope, sql};
+use crate::laden::Laden;
 use crate::shop::stopped_at;
 
 /// A plain table refers to the primary key of a partitioned one, and to a unique constraint and an index of it.
@@ -31,74 +32,39 @@ INSERT INTO events SELECT n, '2026-06-01'::date - n * 20, CASE WHEN n % 2 = 1 TH
 INSERT INTO notes SELECT id, tenant_id, id, at, code, at, id, at, code FROM events;
 ";
 
-struct Notes {
-    owner: String,
-    app: String,
+async fn laden(rows: &'static str, app: &str) -> Result<Laden, Box<dyn StdError>> {
+    let of = |table: &str| Table::org(table).org_column("tenant_id");
+    Laden::with(SCHEMA, rows, app, [of("events"), of("notes")]).await
 }
 
-impl Notes {
-    async fn with(rows: &'static str, app: &str) -> Result<Self, Box<dyn StdError>> {
-        let owner = empty().await?;
-        sql(&owner, SCHEMA).await?;
-        sql(&owner, rows).await?;
-        Ok(Self { app: as_role(&owner, app)?, owner })
-    }
+/// The keys of both tables, as they are defined, and what is not valid or still said of them.
+const KEYS: &str = "SELECT concat_ws(' ', k.conrelid::regclass, k.conname, pg_get_constraintdef(k.oid),
+    obj_description(k.oid, 'pg_constraint')) FROM pg_constraint k
+  WHERE k.conrelid IN ('events'::regclass, 'notes'::regclass) AND k.conparentid = 0 AND k.contype <> 'n'
+  UNION SELECT concat_ws(' ', pg_get_indexdef(i.indexrelid), CASE WHEN NOT i.indisvalid THEN 'invalid' END)
+  FROM pg_index i JOIN pg_partition_tree('events') t ON t.relid = i.indrelid ORDER BY 1";
 
-    fn migration(&self) -> Migration {
-        let of = |table: &str| Table::org(table).org_column("tenant_id");
-        Migration::new(&self.owner).app_url(&self.app).tables([of("events"), of("notes")])
-    }
-
-    fn adoption(&self) -> Adoption {
-        Adoption::of(self.migration())
-    }
-
-    async fn asked(&self, question: &'static str) -> Result<Vec<String>, Box<dyn StdError>> {
-        let mut owner = PgConnection::connect(&self.owner).await?;
-        let answer = sqlx::query_scalar(question).fetch_all(&mut owner).await?;
-        owner.close().await?;
-        Ok(answer)
-    }
-
-    /// The keys of both tables, as they are defined, and what is not valid or still said of them.
-    async fn keys(&self) -> Result<Vec<String>, Box<dyn StdError>> {
-        self.asked(
-            "SELECT concat_ws(' ', k.conrelid::regclass, k.conname, pg_get_constraintdef(k.oid),
-               obj_description(k.oid, 'pg_constraint')) FROM pg_constraint k
-             WHERE k.conrelid IN ('events'::regclass, 'notes'::regclass) AND k.conparentid = 0 AND k.contype <> 'n'
-             UNION SELECT concat_ws(' ', pg_get_indexdef(i.indexrelid), CASE WHEN NOT i.indisvalid THEN 'invalid' END)
-             FROM pg_index i JOIN pg_partition_tree('events') t ON t.relid = i.indrelid ORDER BY 1",
-        )
-        .await
-    }
-
-    /// The indexes of the leaves, by the files that they are in.
-    async fn files(&self) -> Result<Vec<String>, Box<dyn StdError>> {
-        self.asked(
-            "SELECT 'index ' || c.relfilenode FROM pg_partition_tree('events') t JOIN pg_index i ON i.indrelid = t.relid
-             JOIN pg_class c ON c.oid = i.indexrelid
-             WHERE t.isleaf AND (SELECT attname FROM pg_attribute WHERE attrelid = t.relid AND attnum = i.indkey[0]) = 'tenant_id'
-             ORDER BY 1",
-        )
-        .await
-    }
-}
+/// The indexes of the leaves, by the files that they are in.
+const FILES: &str = "SELECT 'index ' || c.relfilenode FROM pg_partition_tree('events') t JOIN pg_index i ON i.indrelid = t.relid
+  JOIN pg_class c ON c.oid = i.indexrelid
+  WHERE t.isleaf AND (SELECT attname FROM pg_attribute WHERE attrelid = t.relid AND attnum = i.indkey[0]) = 'tenant_id'
+  ORDER BY 1";
 
 #[tokio::test]
 async fn a_key_and_what_refers_to_it_are_replaced_under_their_rows() -> TestResult {
-    let notes = Notes::with(ROWS, "referred_app").await?;
+    let notes = laden(ROWS, "referred_app").await?;
     let refused = notes.migration().run().await;
     assert!(matches!(&refused, Err(Error::NeedsAdoption { .. })), "{refused:?}");
     notes.adoption().shadow().await?;
     notes.adoption().validate().await?;
-    let built = notes.files().await?;
+    let built = notes.asked(FILES).await?;
     assert_eq!(built.len(), 3 * 3, "for each leaf three indexes: {built:?}");
     let changes = notes.adoption().enforce().await?;
     assert!(changes.iter().any(|it| it == "validated notes_event of public.notes"), "{changes:?}");
-    assert_eq!(notes.files().await?, built, "nothing was built anew under a lock");
+    assert_eq!(notes.asked(FILES).await?, built, "nothing was built anew under a lock");
     assert!(notes.adoption().enforce().await?.is_empty());
     assert!(notes.migration().run().await?.is_empty());
-    insta::assert_debug_snapshot!(notes.keys().await?);
+    insta::assert_debug_snapshot!(notes.asked(KEYS).await?);
 
     let db = TenantDb::connect(&notes.app).await?;
     let mut tx = db.begin(&scope("acme")).await?;
@@ -118,17 +84,17 @@ async fn a_key_and_what_refers_to_it_are_replaced_under_their_rows() -> TestResu
     drop(tx);
     assert_isolated(&db.prove(&pair()).await?);
     // A migration of tables without rows makes the same of them at once.
-    let whole = Notes::with("", "referred_app").await?;
+    let whole = laden("", "referred_app").await?;
     whole.migration().run().await?;
-    assert_eq!(whole.keys().await?, notes.keys().await?);
+    assert_eq!(whole.asked(KEYS).await?, notes.asked(KEYS).await?);
     Ok(())
 }
 
 #[tokio::test]
 async fn an_adoption_of_both_that_is_stopped_anywhere_goes_on_from_there() -> TestResult {
-    let whole = Notes::with("", "both_app").await?;
+    let whole = laden("", "both_app").await?;
     whole.migration().run().await?;
-    let notes = Notes::with(ROWS, "both_app").await?;
+    let notes = laden(ROWS, "both_app").await?;
     notes.adoption().shadow().await?;
     let mut stops = 0;
     let mut unvalidated = false;
@@ -136,20 +102,20 @@ async fn an_adoption_of_both_that_is_stopped_anywhere_goes_on_from_there() -> Te
     while stopped_at(notes.adoption(), stops).await? {
         stops += 1;
         assert!(stops < 100, "it never ends");
-        unvalidated |= notes.keys().await?.iter().any(|it| it.contains("NOT VALID"));
+        unvalidated |= notes.asked(KEYS).await?.iter().any(|it| it.contains("NOT VALID"));
     }
     assert!(stops > 5 && unvalidated, "{stops} {unvalidated}");
-    assert_eq!(notes.keys().await?, whole.keys().await?);
+    assert_eq!(notes.asked(KEYS).await?, whole.asked(KEYS).await?);
     Ok(())
 }
 
 #[tokio::test]
 async fn rows_that_refer_to_another_organizations_are_named() -> TestResult {
-    let notes = Notes::with(ROWS, "crossing_app").await?;
+    let notes = laden(ROWS, "crossing_app").await?;
     notes.adoption().shadow().await?;
     sql(&notes.owner, "UPDATE notes SET tenant_id = 'acme' WHERE id = 2").await?;
     notes.adoption().forget().await?;
-    let before = notes.keys().await?;
+    let before = notes.asked(KEYS).await?;
     let refused = notes.adoption().enforce().await;
     let Err(Error::TableUnfit { table, problem }) = &refused else {
         return Err(format!("{refused:?}").into());
@@ -158,13 +124,13 @@ async fn rows_that_refer_to_another_organizations_are_named() -> TestResult {
         table == "public.notes" && problem.contains("rows of another organization"),
         "{problem}"
     );
-    assert!(notes.keys().await?.iter().filter(|it| !it.contains("_cupel")).eq(before.iter()));
+    assert!(notes.asked(KEYS).await?.iter().filter(|it| !it.contains("_cupel")).eq(before.iter()));
     Ok(())
 }
 
 #[tokio::test]
 async fn rows_that_were_written_while_a_key_was_replaced_are_named() -> TestResult {
-    let notes = Notes::with(ROWS, "meanwhile_app").await?;
+    let notes = laden(ROWS, "meanwhile_app").await?;
     notes.adoption().shadow().await?;
     notes.adoption().enforce().await?;
     // As if this were written between the look at the rows and the replacement, and the adoption stopped then.
@@ -195,17 +161,17 @@ async fn a_foreign_key_between_partitioned_tables_is_replaced_where_there_are_no
         CONSTRAINT notes_event FOREIGN KEY (event, at) REFERENCES events ON DELETE CASCADE,
         CONSTRAINT notes_note FOREIGN KEY (event, at) REFERENCES notes) PARTITION BY RANGE (at);
       CREATE TABLE notes_all PARTITION OF notes DEFAULT";
-    let notes = Notes::with("", "between_app").await?;
+    let notes = laden("", "between_app").await?;
     sql(&notes.owner, BOTH).await?;
     notes.migration().run().await?;
-    let keys = notes.keys().await?;
+    let keys = notes.asked(KEYS).await?;
     for key in [
         "notes notes_event FOREIGN KEY (tenant_id, event, at) REFERENCES events(tenant_id, id, at) ON DELETE CASCADE",
         "notes notes_note FOREIGN KEY (tenant_id, event, at) REFERENCES notes(tenant_id, id, at)",
     ] {
         assert!(keys.iter().any(|it| it == key), "{keys:#?}");
     }
-    let notes = Notes::with("", "between_app").await?;
+    let notes = laden("", "between_app").await?;
     sql(&notes.owner, BOTH).await?;
     sql(&notes.owner, "INSERT INTO events VALUES (1, '2026-02-02', 'acme')").await?;
     let adoption = notes.adoption();
@@ -225,7 +191,7 @@ async fn a_foreign_key_between_partitioned_tables_is_replaced_where_there_are_no
     sql(&notes.owner, in_the_end.to_owned().leak()).await?;
     assert!(
         notes
-            .keys()
+            .asked(KEYS)
             .await?
             .iter()
             .any(|it| it.ends_with("events(tenant_id, id, at) ON DELETE CASCADE"))
@@ -235,15 +201,15 @@ async fn a_foreign_key_between_partitioned_tables_is_replaced_where_there_are_no
 
 #[tokio::test]
 async fn a_migration_leaves_a_key_that_a_table_with_rows_refers_to() -> TestResult {
-    let notes = Notes::with("INSERT INTO notes VALUES (1, 'acme')", "left_to_app").await?;
+    let notes = laden("INSERT INTO notes VALUES (1, 'acme')", "left_to_app").await?;
     sql(&notes.owner, "ALTER TABLE notes DROP CONSTRAINT notes_pkey").await?;
-    let before = notes.keys().await?;
+    let before = notes.asked(KEYS).await?;
     let refused = notes.migration().run().await;
     let Err(Error::NeedsAdoption { table, constraint, .. }) = &refused else {
         return Err(format!("{refused:?}").into());
     };
     assert_eq!(table, "public.events");
     assert_eq!(constraint, "index events_both", "the first that the rows refer to");
-    assert_eq!(notes.keys().await?, before);
+    assert_eq!(notes.asked(KEYS).await?, before);
     Ok(())
 }

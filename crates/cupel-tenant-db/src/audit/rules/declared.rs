@@ -99,14 +99,17 @@ pub(super) const ASKED: &[Asked] = &[Asked {
         severity: Severity::High,
         phase: 2,
         problem: "the application's role has a right on what the migration keeps for administration",
-        allows: "learning which organizations there are, or making seals of its own",
+        allows: "learning which organizations there are, making seals of its own, or hiding what an adoption counts",
     },
-    query: "SELECT 'cupel.' || c.relname, format('REVOKE ALL ON cupel.%I FROM %s', c.relname, q.revokees),
-          CASE WHEN c.relname = 'seal_keys' THEN 'critical' END
+    query: "SELECT n.nspname || '.' || c.relname, format('REVOKE ALL ON %s %I.%I FROM %s',
+            CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname, q.revokees),
+          CASE WHEN c.relname = 'seal_keys' THEN 'critical' WHEN n.nspname = 'cupel_shadow' THEN 'medium' END
         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, q
-        WHERE n.nspname = 'cupel' AND c.relkind IN ('r', 'v')
-          AND EXISTS (SELECT FROM r WHERE
-            has_any_column_privilege(r.role, c.oid, 'INSERT, UPDATE') OR has_table_privilege(r.role, c.oid, 'DELETE')
-            OR c.relname IN ('organizations', 'access_log', 'seal_keys')
-              AND has_any_column_privilege(r.role, c.oid, 'SELECT'))",
+        WHERE n.nspname IN ('cupel', 'cupel_shadow') AND c.relkind IN ('r', 'v', 'S')
+          AND EXISTS (SELECT FROM r WHERE CASE c.relkind
+            WHEN 'S' THEN has_sequence_privilege(r.role, c.oid, 'USAGE, UPDATE')
+            ELSE has_any_column_privilege(r.role, c.oid, 'INSERT, UPDATE')
+              OR has_table_privilege(r.role, c.oid, 'DELETE')
+              OR c.relname IN ('organizations', 'access_log', 'seal_keys')
+                AND has_any_column_privilege(r.role, c.oid, 'SELECT') END)",
 }];

@@ -1,10 +1,11 @@
 //! What the functions of an adoption's shadow can be turned into, while it lasts.
 
+use cupel_tenant::Severity;
 use cupel_tenant_db::{Audit, Error};
-use sqlx::{AssertSqlSafe, Executor, Row};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use super::stage::Outcome;
-use crate::bed::{scope, sql};
+use crate::bed::{as_role, scope, sql};
 use crate::shop::Shop;
 
 /// What is found of routines and triggers in the shop.
@@ -91,5 +92,46 @@ async fn audit_of_a_shadow_that_counts_and_of_one_that_another_version_made() ->
         "D4 medium schema cupel_shadow",
     ];
     assert_eq!(found(&shop).await?, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn audit_of_who_may_turn_back_what_a_shadow_counted() -> Outcome<()> {
+    let mut shop = Shop::open("shaded").await?;
+    let adoption = shop.adoption()?;
+    adoption.shadow().await?;
+    assert_eq!(shop.as_before("SELECT * FROM orders").await?, 40);
+    // Its number names a counter to whoever may not look into the schema.
+    let counters =
+        "FROM pg_class WHERE relkind = 'S' AND relnamespace::regnamespace::text = 'cupel_shadow'";
+    let numbers: Vec<i64> =
+        sqlx::query_scalar(AssertSqlSafe(format!("SELECT oid::int8 {counters}")))
+            .fetch_all(&mut shop.owner().await?)
+            .await?;
+    assert!(!numbers.is_empty());
+    let mut turned = Vec::new();
+    for granted in [false, true] {
+        if granted {
+            sql(
+                &shop.owner_url,
+                "GRANT UPDATE ON ALL SEQUENCES IN SCHEMA cupel_shadow TO shaded_app",
+            )
+            .await?;
+        }
+        let mut app = PgConnection::connect(&as_role(&shop.owner_url, "shaded_app")?).await?;
+        let mut back = 0;
+        for number in &numbers {
+            let turn = format!("SELECT setval({number}::regclass, 1, false)");
+            back += usize::from(sqlx::raw_sql(AssertSqlSafe(turn)).execute(&mut app).await.is_ok());
+        }
+        turned.push(back);
+        let report = Audit::new(&shop.owner_url).app_role("shaded_app").run().await?;
+        let found: Vec<_> = report.findings.iter().filter(|it| it.rule == "D1").collect();
+        assert_eq!(found.len(), back, "{found:?}");
+        assert!(found.iter().all(|it| it.severity == Severity::Medium), "{found:?}");
+        let enforced = adoption.enforce().await;
+        assert_eq!(enforced.is_ok(), granted, "{enforced:?}");
+    }
+    assert_eq!(turned, [0, numbers.len()]);
     Ok(())
 }
