@@ -78,6 +78,10 @@ impl TenantDb {
     /// server itself shows nothing but the organization that was entered: the only one named, or the
     /// one given to [`AdminTx::enter`]. Suspended organizations can be entered.
     ///
+    /// **What limits a grant is of the transaction, and the login may do more.** SQL that ends the transaction
+    /// (`COMMIT; DELETE …`) writes under a grant that only reads, and SQL that takes the role back (`RESET ROLE`) sees
+    /// every organization. Run nothing here that somebody else wrote or that text was put into.
+    ///
     /// Dropping the future leaves at most a row in the log for an access that did not happen.
     ///
     /// # Errors

@@ -64,8 +64,10 @@ impl TenantDbBuilder {
         Self { max_connections: max, ..self }
     }
 
-    /// How long a connection is waited for, until [`Error::PoolExhausted`], and how long the server is as one is opened,
-    /// until [`Error::Unreachable`]; 30 seconds unless told, as in sqlx.
+    /// How long a connection is waited for, until [`Error::PoolExhausted`]; 30 seconds unless told, as in sqlx.
+    ///
+    /// A new one counts by itself: the server must answer within this time, and one that starts or is full is tried
+    /// again for as long, until [`Error::Unreachable`].
     pub fn acquire_timeout(self, time: Duration) -> Self {
         Self { times: Times { acquire: time, ..self.times }, ..self }
     }

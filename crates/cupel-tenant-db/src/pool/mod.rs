@@ -245,25 +245,29 @@ impl Inner {
 
     /// Connects; tries again while the server starts or has no slot free.
     async fn connect(&self) -> Result<Live, Error> {
+        let Times { acquire, .. } = self.times;
         let attempt = || async {
-            let mut conn = PgConnection::connect_with(&self.options).await?;
-            let backend = conn.fetch_one("SELECT pg_backend_pid()").await?.try_get(0)?;
-            Ok(Live { conn, backend, bound: None, born: Instant::now() })
+            let connecting = async {
+                let mut conn = PgConnection::connect_with(&self.options).await?;
+                let backend = conn.fetch_one("SELECT pg_backend_pid()").await?.try_get(0)?;
+                Ok(Live { conn, backend, bound: None, born: Instant::now() })
+            };
+            // A server that does not answer at all would be waited for much longer.
+            let connected = tokio::time::timeout(acquire, connecting).await;
+            connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
         };
-        let connecting = attempt
-            .retry(backoff())
+        attempt
+            .retry(backoff(acquire))
             // cannot_connect_now, too_many_connections
-            .when(|error| matches!(sqlstate(error).as_deref(), Some("57P03" | "53300")));
-        // A server that does not answer at all would be waited for much longer.
-        let connected = tokio::time::timeout(self.times.acquire, connecting).await;
-        connected
-            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+            .when(|error| matches!(sqlstate(error).as_deref(), Some("57P03" | "53300")))
+            .await
             .map_err(Error::connect(self.which))
     }
 }
 
-/// A server that starts is there in a moment, and who waits for a connection waits for half a minute.
-fn backoff() -> ExponentialBuilder {
-    let builder = ExponentialBuilder::default().with_jitter().with_max_times(32);
+/// A server that starts is there in a moment. What it answered last is what is told when the time is over.
+fn backoff(time: Duration) -> ExponentialBuilder {
+    let builder = ExponentialBuilder::default().with_jitter().without_max_times();
+    let builder = builder.with_total_delay(Some(time));
     builder.with_min_delay(Duration::from_millis(50)).with_max_delay(Duration::from_secs(1))
 }

@@ -1,8 +1,9 @@
 //! How long connections are waited for and kept, and how often one is tried to be opened.
 
+use std::error::Error as _;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cupel_tenant_db::{ContextMode, Error, TenantDb, TenantDbBuilder, TenantTx};
@@ -26,7 +27,7 @@ async fn pid(mut tx: TenantTx) -> Result<i32, Box<dyn std::error::Error>> {
 #[tokio::test]
 async fn who_waits_for_too_long_is_told_that_all_are_in_use() -> TestResult {
     let bed = Bed::with(1).await?;
-    let db = alone(&bed).acquire_timeout(Duration::from_millis(50)).connect().await?;
+    let db = alone(&bed).acquire_timeout(Duration::from_secs(2)).connect().await?;
     let acme = scope("acme");
     let held = db.begin(&acme).await?;
     let refused = db.begin(&acme).await.err();
@@ -97,7 +98,8 @@ async fn a_server_that_starts_or_is_full_is_tried_again() -> TestResult {
                 tokio::io::copy(&mut from, &mut to).await.map(drop)
             }
         });
-        let db = TenantDb::builder(&url.await?).max_connections(2).connect().await?;
+        let db = TenantDb::builder(&url.await?).acquire_timeout(Duration::from_secs(5));
+        let db = db.max_connections(3).connect().await?;
         let acme = scope("acme");
         let _held = db.begin(&acme).await?;
         asked.store(0, Ordering::Relaxed);
@@ -106,6 +108,11 @@ async fn a_server_that_starts_or_is_full_is_tried_again() -> TestResult {
         let tried_again = code != "53400";
         assert_eq!(begun.is_ok(), tried_again, "{code}: {:?}", begun.err());
         assert_eq!(asked.load(Ordering::Relaxed), if tried_again { 4 } else { 1 }, "{code}");
+        // Not for ever, and then it is told why.
+        refusing.store(usize::MAX, Ordering::Relaxed);
+        let refused = tokio::time::timeout(Duration::from_secs(20), db.begin(&acme)).await?.err();
+        let told = refused.as_ref().and_then(|it| Some(it.source()?.to_string()));
+        assert!(told.is_some_and(|it| it.contains("not now")), "{code}: {refused:?}");
     }
     Ok(())
 }
@@ -113,10 +120,10 @@ async fn a_server_that_starts_or_is_full_is_tried_again() -> TestResult {
 #[tokio::test]
 async fn a_server_that_does_not_answer_is_not_waited_for_longer_than_a_connection() -> TestResult {
     let bed = Bed::with(1).await?;
-    let silent = Arc::new(AtomicUsize::new(0));
+    let silent = Arc::new(AtomicBool::new(false));
     let is_silent = Arc::clone(&silent);
     let url = by_way(&bed.app_url, move |mut from, mut to| {
-        let is_silent = is_silent.load(Ordering::Relaxed) > 0;
+        let is_silent = is_silent.load(Ordering::Relaxed);
         async move {
             if is_silent {
                 std::future::pending::<()>().await;
@@ -124,11 +131,11 @@ async fn a_server_that_does_not_answer_is_not_waited_for_longer_than_a_connectio
             tokio::io::copy(&mut from, &mut to).await.map(drop)
         }
     });
-    let db = TenantDb::builder(&url.await?).acquire_timeout(Duration::from_millis(200));
+    let db = TenantDb::builder(&url.await?).acquire_timeout(Duration::from_secs(2));
     let db = db.connect().await?;
     let acme = scope("acme");
     let _held = db.begin(&acme).await?;
-    silent.store(1, Ordering::Relaxed);
+    silent.store(true, Ordering::Relaxed);
     let refused = tokio::time::timeout(Duration::from_secs(20), db.begin(&acme)).await?.err();
     assert!(matches!(refused, Some(Error::Unreachable { which: "app", .. })), "{refused:?}");
     Ok(())

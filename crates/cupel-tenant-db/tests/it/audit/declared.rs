@@ -7,7 +7,7 @@ use cupel_tenant_db::{
     Audit, AuditReport, ColumnType, ContextMode, Error, Migration, PolicyCheck, Table,
 };
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 
 use super::stage::{Outcome, Stage, Who};
 use crate::bed::{Bed, as_role, empty, pair, sql, tables};
@@ -258,8 +258,16 @@ async fn audit_by_a_declaration_of_any_database_knows_each_table_s_own_column() 
     };
     assert_eq!(worst(tables()).await?, Vec::<String>::new());
     // Reached, with a column as others have it, and declared by nobody.
+    stage.root("INSERT INTO drafts VALUES ('b', 1)").await?;
+    let mut app = PgConnection::connect(&as_role(&stage.root_url, &stage.app)?).await?;
+    let mut foreign = async || {
+        app.execute("SET app.current_org_id = 'a'").await?;
+        Ok::<_, sqlx::Error>(app.fetch_all("SELECT * FROM drafts WHERE firm = 'b'").await?.len())
+    };
+    assert!(foreign().await.is_err());
     stage.root("GRANT SELECT ON drafts TO {app}").await?;
     assert_eq!(worst(tables()).await?, ["T6 public.drafts"]);
+    assert_eq!(foreign().await?, 1);
     // The condition is on another column than the declared one.
     stage.root(
         "REVOKE ALL ON drafts FROM {app}; ALTER TABLE bills ADD COLUMN other text;
