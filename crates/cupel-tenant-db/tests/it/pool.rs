@@ -30,7 +30,8 @@ async fn who_waits_for_too_long_is_told_that_all_are_in_use() -> TestResult {
     let db = alone(&bed).acquire_timeout(Duration::from_secs(2)).connect().await?;
     let acme = scope("acme");
     let held = db.begin(&acme).await?;
-    let refused = db.begin(&acme).await.err();
+    // Unless told, it waits for 30 seconds.
+    let refused = tokio::time::timeout(Duration::from_secs(20), db.begin(&acme)).await?.err();
     assert!(matches!(refused, Some(Error::PoolExhausted { max: 1 })), "{refused:?}");
     let refused = sqlx::query("SELECT 1").execute(&db.scoped(&acme)).await.err();
     assert!(refused.is_some_and(|it| it.to_string().contains("in use")));

@@ -49,7 +49,7 @@ impl Shop {
         owner.execute(SCHEMA).await?;
         let role = format!("{name}_old");
         let sql = format!(
-            "DO $$ BEGIN CREATE ROLE {role} LOGIN PASSWORD '{role}'; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+            "DO $$ BEGIN CREATE ROLE {role} LOGIN PASSWORD '{role}'; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
              GRANT ALL ON ALL TABLES IN SCHEMA public TO {role};
              INSERT INTO tenants VALUES ('acme', 'Acme'), ('acme-2', 'Acme, too');
              INSERT INTO orders (id, tenant_id, number)
