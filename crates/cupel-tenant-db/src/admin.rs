@@ -16,13 +16,16 @@ use crate::grant::{Reach, Ready};
 use crate::lease::{End, Lease};
 use crate::pool::{Opening, Pool};
 use crate::schema::ident;
-use crate::{AdminGrant, Error, TenantDb};
+use crate::watched::Watched;
+use crate::{AdminGrant, Error, TenantDb, admitted};
 
 /// A transaction that reaches beyond one organization. Its row in the access log was committed before
 /// it began.
 ///
-/// `&mut AdminTx` is an sqlx executor. Every statement is refused once the grant has expired, the
-/// server ends one that is still running then, and a session that waits longer.
+/// `&mut AdminTx` is an sqlx executor of statements that read or write rows, one at a time: what could end the
+/// transaction, or take its role back, is [`Error::NotAdmitted`], and several in one text are refused by the server.
+/// Every statement is refused once the grant has expired, the server ends one that is still running then, and a session
+/// that waits longer.
 #[must_use = "a transaction that is dropped is rolled back"]
 pub struct AdminTx {
     lease: Lease,
@@ -78,9 +81,8 @@ impl TenantDb {
     /// server itself shows nothing but the organization that was entered: the only one named, or the
     /// one given to [`AdminTx::enter`]. Suspended organizations can be entered.
     ///
-    /// **What limits a grant is of the transaction, and the login may do more.** SQL that ends the transaction
-    /// (`COMMIT; DELETE …`) writes under a grant that only reads, and SQL that takes the role back (`RESET ROLE`) sees
-    /// every organization. Run nothing here that somebody else wrote or that text was put into.
+    /// What limits a grant is of its transaction, and the login may do more. So the transaction runs nothing that ends it
+    /// or that takes the role back, alone or behind another statement.
     ///
     /// Dropping the future leaves at most a row in the log for an access that did not happen.
     ///
@@ -167,13 +169,7 @@ impl AdminTx {
         }
         let place = self.db.place(self.lease.backend());
         let enter = self.db.context().enter(&TenantScope::org(org.clone()), place)?;
-        let statement = AssertSqlSafe(enter);
-        self.lease
-            .connection()
-            .execute(statement)
-            .await
-            .map(drop)
-            .map_err(Error::statement("entering an organization"))
+        self.lease.plainly(AssertSqlSafe(enter), "entering an organization").await
     }
 
     /// Stores what was done.
@@ -205,8 +201,16 @@ impl AdminTx {
         Instant::now() >= self.expires
     }
 
-    fn refusal(&self) -> Option<sqlx::Error> {
-        self.is_over().then(|| sqlx::Error::Configuration(Error::GrantExpired.into()))
+    /// Refuses what the transaction does not run, or not any more.
+    fn admit(&self, sql: &str) -> Result<(), sqlx::Error> {
+        let admitted = if self.is_over() { Err(Error::GrantExpired) } else { admitted::check(sql) };
+        admitted.map_err(|refusal| sqlx::Error::Configuration(refusal.into()))
+    }
+
+    fn admit_query<'q>(&self, query: impl Execute<'q, Postgres>) -> Result<Watched, sqlx::Error> {
+        let (query, _) = Watched::new(query);
+        self.admit(query.text())?;
+        Ok(query.as_one())
     }
 }
 
@@ -227,9 +231,9 @@ impl<'c> Executor<'c> for &'c mut AdminTx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        match self.refusal() {
-            Some(refusal) => stream::once(async { Err(refusal) }).boxed(),
-            None => self.lease.fetch_many(query),
+        match self.admit_query(query) {
+            Ok(query) => self.lease.fetch_many(query),
+            Err(refusal) => stream::once(async { Err(refusal) }).boxed(),
         }
     }
 
@@ -241,9 +245,9 @@ impl<'c> Executor<'c> for &'c mut AdminTx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        match self.refusal() {
-            Some(refusal) => async { Err(refusal) }.boxed(),
-            None => self.lease.fetch_optional(query),
+        match self.admit_query(query) {
+            Ok(query) => self.lease.fetch_optional(query),
+            Err(refusal) => async { Err(refusal) }.boxed(),
         }
     }
 
@@ -255,13 +259,19 @@ impl<'c> Executor<'c> for &'c mut AdminTx {
     where
         'c: 'e,
     {
-        self.connection().prepare_with(sql, parameters)
+        match self.admit(sql.as_str()) {
+            Ok(()) => self.lease.prepare(sql, parameters),
+            Err(refusal) => async { Err(refusal) }.boxed(),
+        }
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
     where
         'c: 'e,
     {
-        self.connection().describe(sql)
+        match self.admit(sql.as_str()) {
+            Ok(()) => self.lease.describe(sql),
+            Err(refusal) => async { Err(refusal) }.boxed(),
+        }
     }
 }

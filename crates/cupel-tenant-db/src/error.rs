@@ -126,6 +126,16 @@ pub enum Error {
     #[error("this needs the admin path; give the builder an admin URL")]
     NoAdmin,
 
+    /// An admin transaction was given a statement of a kind that it does not run: one that could end the transaction
+    /// or take its role back, or that does not read or write rows.
+    #[error(
+        "an admin transaction runs one statement at a time that reads or writes rows, and this one begins with {word:?}; end the transaction with commit or rollback, and change the schema as the owner"
+    )]
+    NotAdmitted {
+        /// What the statement begins with; empty if that is no word.
+        word: String,
+    },
+
     /// The organization asked for is not one that the grant names.
     #[error("the admin grant does not name this organization; ask for one that does")]
     NotGranted,

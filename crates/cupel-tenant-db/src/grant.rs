@@ -73,8 +73,8 @@ impl Access {
 }
 
 impl AdminGrant<WantsOrgs> {
-    /// The right to read, for `actor` because of `reason`. The server refuses to write in its transaction, for what
-    /// that is worth: [`TenantDb::admin`](crate::TenantDb::admin).
+    /// The right to read, for `actor` because of `reason`. The server refuses to write in its transaction, which no
+    /// statement in it can end.
     pub fn read_only(actor: &str, reason: &str) -> Self {
         Self::new(actor, reason, Access::ReadOnly)
     }

@@ -55,6 +55,7 @@
 
 mod access_log;
 mod admin;
+mod admitted;
 mod adoption;
 mod apply;
 mod audit;

@@ -25,6 +25,10 @@ type Answer<'e> = BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error
 /// scope by an earlier one, and two where it has to be bound; no other scope is served by it before it is
 /// bound anew. Whatever could leave something in a session, and whatever writes, runs in a transaction of
 /// its own. Behind a pooler everything does.
+///
+/// On a session that is bound, rows are handed out as they come. What runs in a transaction of its own answers once
+/// that is stored, so all of its rows are held until then: read many of them in a
+/// [`TenantTx`](crate::TenantTx), which holds none.
 impl<'c> Executor<'c> for &'c ScopedDb {
     type Database = Postgres;
 

@@ -25,6 +25,9 @@ pub struct TenantTx {
     scope: Arc<TenantScope>,
 }
 
+/// What a refused savepoint was for.
+const SAVEPOINT: &str = "a savepoint";
+
 impl TenantTx {
     pub(crate) fn new(lease: Lease, scope: Arc<TenantScope>) -> Self {
         Self { lease, scope }
@@ -88,19 +91,14 @@ impl TenantTx {
     ) -> Result<Result<T, E>, Error> {
         self.lease.set_abandoned(true);
         // A name is used again: the innermost savepoint of that name is the one that is meant.
-        self.plainly("SAVEPOINT cupel_nested").await?;
+        self.lease.plainly("SAVEPOINT cupel_nested", SAVEPOINT).await?;
         let result = work(self).await;
         if result.is_err() {
-            self.plainly("ROLLBACK TO SAVEPOINT cupel_nested").await?;
+            self.lease.plainly("ROLLBACK TO SAVEPOINT cupel_nested", SAVEPOINT).await?;
         }
-        self.plainly("RELEASE SAVEPOINT cupel_nested").await?;
+        self.lease.plainly("RELEASE SAVEPOINT cupel_nested", SAVEPOINT).await?;
         self.lease.set_abandoned(false);
         Ok(result)
-    }
-
-    async fn plainly(&mut self, statement: &'static str) -> Result<(), Error> {
-        let done = self.lease.connection().execute(statement).await;
-        done.map(drop).map_err(Error::statement("a savepoint"))
     }
 
     /// Streams the output of a `COPY … TO STDOUT`, which sees what a `SELECT` would.
@@ -175,13 +173,13 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
     where
         'c: 'e,
     {
-        self.connection().prepare_with(sql, parameters)
+        self.lease.prepare(sql, parameters)
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
     where
         'c: 'e,
     {
-        self.connection().describe(sql)
+        self.lease.describe(sql)
     }
 }

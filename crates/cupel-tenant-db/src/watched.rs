@@ -30,6 +30,20 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// Returns its text.
+    pub(crate) fn text(&self) -> &str {
+        self.sql.as_str()
+    }
+
+    /// Lets the server take it for one statement, and refuse it if it is more: as a query with arguments, if with none,
+    /// it is sent by the extended protocol.
+    pub(crate) fn as_one(mut self) -> Self {
+        self.arguments = self.arguments.map(|it| it.map(|it| Some(it.unwrap_or_default())));
+        self
+    }
+}
+
 impl Execute<'_, Postgres> for Watched {
     fn sql(self) -> SqlStr {
         self.sql

@@ -4,8 +4,8 @@ mod release;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use sqlx::postgres::{PgQueryResult, PgRow};
-use sqlx::{Either, Execute, Executor, PgConnection, Postgres};
+use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{Describe, Either, Execute, Executor, PgConnection, Postgres, SqlSafeStr, SqlStr};
 
 use crate::context::{CHECKED_COMMIT, CLEANED_COMMIT, POOLED_COMMIT};
 use crate::error::{Error, is_conflict, is_disconnect, sqlstate};
@@ -128,17 +128,39 @@ impl Lease {
     ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>> {
         let query = self.look_at(query);
         let (conn, trace) = self.parts();
-        async move {
-            let before = std::mem::replace(&mut trace.doubt, true);
-            // sqlx hears the answer to its end, also where it returns the first row of many.
-            let answer = conn.fetch_optional(query).await;
-            match &answer {
-                Ok(_) => trace.doubt = before,
-                Err(error) => trace.conflict |= is_conflict(error),
-            }
-            answer
-        }
-        .boxed()
+        // sqlx hears the answer to its end, also where it returns the first row of many.
+        heard(conn.fetch_optional(query), trace)
+    }
+
+    /// Prepares a statement. One that the server refuses fails the transaction as any does.
+    pub(crate) fn prepare<'e>(
+        &'e mut self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>> {
+        let (conn, trace) = self.parts();
+        heard(conn.prepare_with(sql, parameters), trace)
+    }
+
+    /// Describes a statement, as [`prepare`](Self::prepare) prepares one.
+    pub(crate) fn describe(
+        &mut self,
+        sql: SqlStr,
+    ) -> BoxFuture<'_, Result<Describe<Postgres>, sqlx::Error>> {
+        let (conn, trace) = self.parts();
+        heard(conn.describe(sql), trace)
+    }
+
+    /// Runs a statement of ours.
+    pub(crate) async fn plainly(
+        &mut self,
+        statement: impl SqlSafeStr,
+        action: &'static str,
+    ) -> Result<(), Error> {
+        let statement = statement.into_sql_str();
+        let (conn, trace) = self.parts();
+        let done = heard(conn.execute(statement), trace).await;
+        done.map(drop).map_err(Error::statement(action))
     }
 
     fn look_at<'q>(&mut self, query: impl Execute<'q, Postgres>) -> Watched {
@@ -183,6 +205,23 @@ impl Lease {
     fn parts(&mut self) -> (&mut PgConnection, &mut Trace) {
         (held(&mut self.session).connection(), &mut self.trace)
     }
+}
+
+/// Hears what leaves no doubt about the transaction unless it fails or is dropped.
+fn heard<'e, T: Send + 'e>(
+    work: BoxFuture<'e, Result<T, sqlx::Error>>,
+    trace: &'e mut Trace,
+) -> BoxFuture<'e, Result<T, sqlx::Error>> {
+    async move {
+        let before = std::mem::replace(&mut trace.doubt, true);
+        let answer = work.await;
+        match &answer {
+            Ok(_) => trace.doubt = before,
+            Err(error) => trace.conflict |= is_conflict(error),
+        }
+        answer
+    }
+    .boxed()
 }
 
 #[expect(clippy::expect_used, reason = "only what ends the lease takes its session out")]

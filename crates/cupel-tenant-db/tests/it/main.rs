@@ -1,6 +1,7 @@
 //! The database layer against a real PostgreSQL.
 
 mod admin;
+mod admin_statements;
 mod adoption;
 mod audit;
 mod bad_input;
@@ -22,6 +23,7 @@ mod migration_lock;
 mod mutation;
 mod partitions;
 mod pool;
+mod pooled_seals;
 mod pooler;
 mod referred_partitions;
 mod replica;
@@ -30,6 +32,7 @@ mod seals;
 mod sessions;
 mod shop;
 mod statements;
+mod streams;
 mod transactions;
 mod ui;
 mod way;

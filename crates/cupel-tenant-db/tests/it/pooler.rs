@@ -10,7 +10,7 @@ use crate::bed::{Bed, TestResult, assert_isolated, pair, scope, seal_key};
 const MODES: [ContextMode; 3] = [ContextMode::Plain, ContextMode::Sealed, ContextMode::Register];
 
 /// The application's database through a pooler with so many backends.
-async fn behind(
+pub(crate) async fn behind(
     bed: &Bed,
     backends: u16,
 ) -> Result<(PgBouncer, TenantDb), Box<dyn std::error::Error>> {
@@ -60,6 +60,11 @@ async fn clients_that_share_a_backend_read_their_own() -> TestResult {
                             .map_err(|error| error.to_string())?;
                     assert_eq!(names, [org], "{mode:?}");
                     tx.commit().await.map_err(|error| error.to_string())?;
+                    let names: Vec<String> = sqlx::query_scalar("SELECT name FROM pipelines")
+                        .fetch_all(&db.scoped(&scope(org)))
+                        .await
+                        .map_err(|error| error.to_string())?;
+                    assert_eq!(names, [org], "{mode:?}, a single read");
                 }
                 Ok::<_, String>(())
             });

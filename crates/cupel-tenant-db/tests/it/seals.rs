@@ -1,5 +1,6 @@
 //! What a seal opens, where, and for how long.
 
+use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::hmac;
@@ -9,17 +10,18 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use crate::bed::{Bed, TestResult, migration, scope, seal_key};
 use crate::context::{Fate, OWN, fate, fates, two_orgs};
 
-const SEALED: [ContextMode; 2] = [ContextMode::Sealed, ContextMode::Register];
+pub(crate) const SEALED: [ContextMode; 2] = [ContextMode::Sealed, ContextMode::Register];
 
-/// What a seal says: an organization, a backend, and the seconds from now until it expires.
+/// What a seal says: an organization, where it opens (a backend, or a nonce behind an `n`), and the seconds from now
+/// until it expires.
 #[derive(Clone, Copy)]
-struct Body<'a>(&'a str, i32, i64);
+pub(crate) struct Body<'a, P>(pub(crate) &'a str, pub(crate) P, pub(crate) i64);
 
 /// Makes a seal as a service does, with the secret of [`seal_key`].
-fn sealed(key: &str, Body(org, backend, left): Body<'_>) -> String {
+pub(crate) fn sealed(key: &str, Body(org, place, left): Body<'_, impl Display>) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let end = i64::try_from(now.as_secs()).unwrap_or_default() + left;
-    let body = format!("v1.{key}.{org}.-.{backend}.{end}");
+    let body = format!("v1.{key}.{org}.-.{place}.{end}");
     let mut secret = key.as_bytes().to_vec();
     secret.resize(32, 0);
     format!("{body}.{}", code(&secret, &body))
@@ -31,19 +33,19 @@ fn code(secret: &[u8], body: &str) -> String {
 }
 
 /// The statement that uses a seal in an open transaction.
-fn using(mode: ContextMode, seal: &str) -> String {
+pub(crate) fn using(mode: ContextMode, seal: &str) -> String {
     match mode {
         ContextMode::Register => format!("CALL cupel.enter('{seal}')"),
         _ => format!("SET LOCAL app.current_seal = '{seal}'"),
     }
 }
 
-async fn backend(tx: &mut TenantTx) -> Result<i32, sqlx::Error> {
+pub(crate) async fn backend(tx: &mut TenantTx) -> Result<i32, sqlx::Error> {
     tx.fetch_one("SELECT pg_backend_pid()").await?.try_get(0)
 }
 
 /// How many rows a transaction sees that begins with the seal; none where the server refuses it.
-async fn opened(
+pub(crate) async fn opened(
     conn: &mut PgConnection,
     mode: ContextMode,
     seal: &str,

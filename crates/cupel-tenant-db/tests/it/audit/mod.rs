@@ -16,6 +16,7 @@ mod routines;
 mod schemas;
 mod settings;
 mod shadow;
+mod splinter_rules;
 pub(crate) mod stage;
 mod tables;
 mod triggers;
