@@ -210,7 +210,7 @@ impl AdminTx {
     fn admit_query<'q>(&self, query: impl Execute<'q, Postgres>) -> Result<Watched, sqlx::Error> {
         let (query, _) = Watched::new(query);
         self.admit(query.text())?;
-        Ok(query.as_one())
+        Ok(query.into_one())
     }
 }
 

@@ -38,7 +38,7 @@ impl Watched {
 
     /// Lets the server take it for one statement, and refuse it if it is more: as a query with arguments, if with none,
     /// it is sent by the extended protocol.
-    pub(crate) fn as_one(mut self) -> Self {
+    pub(crate) fn into_one(mut self) -> Self {
         self.arguments = self.arguments.map(|it| it.map(|it| Some(it.unwrap_or_default())));
         self
     }
