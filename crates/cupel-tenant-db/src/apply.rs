@@ -246,7 +246,8 @@ async fn installed(conn: &mut PgConnection) -> Result<Option<String>, sqlx::Erro
     Ok(comment.flatten())
 }
 
-/// The statements that the schema is made of, with what is there: functions and rights.
+/// The statements that the schema is made of, with what is there: functions and rights, and in the register context
+/// those of its guard outside the schema.
 async fn fingerprint(conn: &mut PgConnection, sql: &str) -> Result<String, sqlx::Error> {
     sqlx::query_scalar(
         "SELECT md5($1) || md5(concat_ws(E'\\n',
@@ -256,7 +257,13 @@ async fn fingerprint(conn: &mut PgConnection, sql: &str) -> Result<String, sqlx:
              FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid),
             (SELECT string_agg(concat_ws(' ', c.relname, c.relacl), E'\\n' ORDER BY c.relname)
              FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relkind = 'r'),
-            n.nspacl))
+            n.nspacl,
+            (SELECT concat_ws(' ', EXISTS (SELECT FROM pg_catalog.pg_parameter_acl a, aclexplode(a.paracl) e
+                    WHERE a.parname = 'backtrace_functions' AND e.grantee = p.proowner),
+                EXISTS (SELECT FROM pg_catalog.pg_proc s, aclexplode(s.proacl) e
+                    WHERE s.oid = 'pg_catalog.set_config(text, text, boolean)'::regprocedure
+                      AND e.grantee = p.proowner))
+             FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid AND p.proname = 'enter')))
          FROM (SELECT 1) one
          LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = 'cupel'",
     )

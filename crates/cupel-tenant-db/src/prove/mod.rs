@@ -5,6 +5,8 @@
 //! organizations.
 
 mod keys;
+mod objects;
+mod plans;
 mod powers;
 mod reads;
 mod sessions;
@@ -41,6 +43,13 @@ const ATTACKS: &[(&str, Act)] = &[
     ("truncate a table", |turn| writes::truncate(turn).boxed()),
     ("refer to another organization's row by foreign key", |turn| keys::refer(turn).boxed()),
     ("learn of a row by a unique violation", |turn| keys::collide(turn).boxed()),
+    ("refer to another organization's row from a table of its own", |turn| {
+        objects::reference(turn).boxed()
+    }),
+    ("put a trigger on a table", |turn| objects::trigger(turn).boxed()),
+    ("read by a plan made for another organization", |turn| {
+        plans::of_an_organization(turn).boxed()
+    }),
     ("read after COMMIT on the same connection", |turn| sessions::after_commit(turn).boxed()),
     ("read after a transaction was dropped", |turn| sessions::after_drop(turn).boxed()),
     ("fetch from a cursor left open", |turn| sessions::cursor(turn).boxed()),
@@ -50,6 +59,7 @@ const ATTACKS: &[(&str, Act)] = &[
     ("read the registry and the access log", |turn| powers::registry(turn).boxed()),
     ("reach a table that nobody declared", |turn| powers::undeclared(turn).boxed()),
     ("read another workspace's rows", |turn| workspaces::read(turn).boxed()),
+    ("read by a plan made for another workspace", |turn| plans::of_a_workspace(turn).boxed()),
     ("write another workspace's rows", |turn| workspaces::write(turn).boxed()),
     ("delete another workspace's rows", |turn| workspaces::delete(turn).boxed()),
     ("insert a row for another workspace", |turn| workspaces::insert(turn).boxed()),

@@ -66,7 +66,11 @@ pub(super) async fn disable(turn: &Turn<'_>) -> Seen {
     for change in [
         "ALTER TABLE {} DISABLE ROW LEVEL SECURITY",
         "ALTER TABLE {} NO FORCE ROW LEVEL SECURITY",
-        "DROP POLICY IF EXISTS cupel_floor ON {}",
+        "DO $cupel$ DECLARE p name; BEGIN
+           FOR p IN SELECT polname FROM pg_catalog.pg_policy WHERE polrelid = $name${}$name$::regclass LOOP
+             EXECUTE pg_catalog.format('DROP POLICY %I ON %s', p, $name${}$name$::regclass);
+           END LOOP;
+           IF p IS NULL THEN RAISE insufficient_privilege; END IF; END $cupel$",
         "CREATE POLICY cupel_hole ON {} USING (true)",
     ] {
         let tally = turn

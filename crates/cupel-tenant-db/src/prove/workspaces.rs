@@ -12,12 +12,12 @@ fn workspace(turn: &Turn<'_>, n: u16) -> Option<WorkspaceId> {
 }
 
 /// The scope of an organization narrowed to the workspace of its row `n`.
-fn narrowed(turn: &Turn<'_>, org: &OrgId, n: u16) -> Result<Option<TenantScope>, Error> {
+pub(super) fn narrowed(turn: &Turn<'_>, org: &OrgId, n: u16) -> Result<Option<TenantScope>, Error> {
     let scope = TenantScope::org(org.clone());
     Ok(workspace(turn, n).and_then(|workspace| scope.narrow_to(workspace).ok()))
 }
 
-fn of_workspace(table: &Relation, workspace: &WorkspaceId, own: bool) -> String {
+pub(super) fn of_workspace(table: &Relation, workspace: &WorkspaceId, own: bool) -> String {
     let column = table.workspace();
     if own {
         return format!("{column}::text = '{workspace}'");

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod context;
+mod grants;
 mod install;
 mod policies;
 mod recorded;
@@ -14,6 +15,7 @@ mod triggers;
 
 pub(crate) use access_log::ACCESS_LOG;
 pub(crate) use context::{GUARD, context, shared};
+pub(crate) use grants::{Grant, grants};
 pub(crate) use install::{Whole, hardening, installation};
 pub(crate) use policies::{definition, isolate, policies, policies_of, record};
 pub(crate) use recorded::Recorded;

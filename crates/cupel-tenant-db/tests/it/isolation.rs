@@ -11,8 +11,8 @@ async fn every_attack_is_blocked_and_every_control_holds() -> TestResult {
     let attempts = bed.prove().await?;
     assert_isolated(&attempts);
     let names: BTreeSet<_> = attempts.iter().map(|it| it.attack).collect();
-    assert_eq!(names.len(), 27, "{names:#?}");
-    assert_eq!(attempts.len(), 54);
+    assert_eq!(names.len(), 31, "{names:#?}");
+    assert_eq!(attempts.len(), 62);
     for attempt in &attempts {
         assert!(!attempt.evidence.is_empty() && attempt.evidence.len() < 90, "{attempt:?}");
         assert!(!attempt.control.evidence().is_empty());

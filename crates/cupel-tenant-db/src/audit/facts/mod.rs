@@ -15,7 +15,9 @@ mod uses;
 use std::collections::{HashMap, HashSet};
 
 pub(crate) use functions::{Function, Trigger};
-pub(crate) use installed::{Compared, ComparedTrigger, Installed, Part, There, ThereTrigger};
+pub(crate) use installed::{
+    Compared, ComparedTrigger, Installed, Part, There, ThereTrigger, Ungranted,
+};
 pub(crate) use keys::{ForeignKey, UniqueKey};
 pub(crate) use policies::Policy;
 use relations::TenantColumns;
@@ -42,6 +44,8 @@ pub(crate) struct Facts {
     pub(crate) declaration: Declaration,
     /// What a migration made in the schema `cupel`; `None` where none was run.
     pub(crate) installed: Option<Installed>,
+    /// What the migration grants, and its roles do not have.
+    pub(crate) ungranted: Vec<Ungranted>,
     pub(crate) roles: Roles,
     pub(crate) relations: HashMap<Oid, Relation>,
     /// In the order of their names.
@@ -81,6 +85,7 @@ impl Facts {
         let schemas = server::schemas(conn).await?;
         let installed = installed::read(conn, question, &roles, &schemas).await?;
         let declaration = server::declaration(conn, question, installed.as_ref()).await?;
+        let ungranted = installed::ungranted(conn, installed.as_ref(), &declaration).await?;
         let list = relations::read(conn, &question.tenant_column, &declaration).await?;
         let order = list.iter().map(|it| it.oid).collect();
         let mut relations: HashMap<Oid, Relation> =
@@ -107,6 +112,7 @@ impl Facts {
             prepared,
             declaration,
             installed,
+            ungranted,
             roles,
             relations,
             order,

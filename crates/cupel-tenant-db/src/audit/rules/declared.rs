@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use cupel_tenant::Severity;
 
-use super::{Asked, Place, Rule, words};
+use super::{Asked, Place, Rule, sql, words};
 use crate::audit::Question;
-use crate::audit::facts::{Facts, Oid, Relation};
+use crate::audit::facts::{Facts, Oid, Relation, quoted};
 
 static CHANGED: Rule = Rule {
     id: "P1",
@@ -23,6 +23,28 @@ static DRIFTED: Rule = Rule {
     problem: "the declaration and the database say different things of a table",
     allows: "nothing by itself; what somebody believes to be isolated may not be",
 };
+
+static UNGRANTED: Rule = Rule {
+    id: "D5",
+    severity: Severity::Low,
+    phase: 2,
+    problem: "a role does not have a right that the migration grants it",
+    allows: "nothing to an organization; the service or its administration is refused what it needs",
+};
+
+/// What the migration grants and somebody took.
+pub(super) fn ungranted(facts: &Facts) -> Vec<Place> {
+    let places = facts.ungranted.iter().map(|it| {
+        let (privilege, role) = (&it.privilege, quoted(&it.role));
+        let grant = format!("GRANT {privilege} ON {} {} TO {role}", it.kind, it.object);
+        let object = match it.kind.as_str() {
+            "SCHEMA" | "PARAMETER" => format!("{} {}", it.kind.to_lowercase(), it.object),
+            _ => it.object.clone(),
+        };
+        UNGRANTED.at(object, sql(grant)).noting(format!("{privilege} of {role}"))
+    });
+    places.collect()
+}
 
 /// Where the declaration, what the last migration made of it and the tables themselves part.
 pub(super) fn drifted(facts: &Facts, question: &Question) -> Vec<Place> {

@@ -103,7 +103,7 @@ fn severity_of(class: Class) -> Severity {
 
 /// The rules that think about what was read.
 pub(super) fn from_facts(facts: &Facts, question: &Question) -> Vec<Place> {
-    let families: [fn(&Facts) -> Vec<Place>; 12] = [
+    let families: [fn(&Facts) -> Vec<Place>; 13] = [
         roles::find,
         grants::find,
         tables::find,
@@ -111,6 +111,7 @@ pub(super) fn from_facts(facts: &Facts, question: &Question) -> Vec<Place> {
         keys::find,
         views::find,
         functions::find,
+        declared::ungranted,
         routines::find,
         triggers::find,
         uses::find,

@@ -4,6 +4,7 @@ mod admin;
 mod beyond;
 mod code;
 mod declared;
+mod granted;
 mod indirect;
 mod installed;
 mod minors;

@@ -1,13 +1,16 @@
+mod granted;
 mod triggers;
 
 use std::collections::HashMap;
 
+pub(crate) use granted::Ungranted;
+pub(super) use granted::ungranted;
 use sqlx::PgConnection;
 pub(crate) use triggers::{ComparedTrigger, ThereTrigger};
 
 use super::super::Question;
 use super::{Oid, Roles};
-use crate::schema::{self, Made, Purpose, Recorded, Routine, Whole};
+use crate::schema::{self, Grant, Made, Purpose, Recorded, Routine, Whole};
 use crate::{ColumnType, ContextMode};
 
 /// The functions, procedures and triggers of the schemas of ours: those that are there, beside those that this
@@ -16,6 +19,8 @@ use crate::{ColumnType, ContextMode};
 pub(crate) struct Installed {
     pub(crate) compared: Vec<Compared>,
     pub(crate) triggers: Vec<ComparedTrigger>,
+    /// What the migration grants in the schema `cupel`, where it is recorded for whom it was.
+    pub(crate) grants: Vec<Grant>,
     /// The schemas that another version than this one made last, as far as it left word.
     pub(crate) of_another: Vec<&'static str>,
     /// What the database says of itself, if it can be read.
@@ -140,13 +145,15 @@ pub(super) async fn read(
     let of_another = of_another.filter(|it| it.1 == Some(true)).map(|it| it.0).collect();
     let made = candidates.first().map(|it| schema::triggers(&it.sql)).unwrap_or_default();
     let triggers = triggers::compare(conn, made).await?;
+    let grants = recorded.as_ref().and_then(|_| candidates.first());
+    let grants = grants.map(|it| schema::grants(&it.sql)).unwrap_or_default();
     let compared = candidates.into_iter().map(|it| compare(it, &there, roles, schemas));
     let differing = |it: &Vec<Compared>| it.iter().filter(|it| !it.is_as_made()).count();
     let mut compared = compared.min_by_key(differing).unwrap_or_default();
     if schemas.contains_key("cupel_shadow") {
         compared.extend(compare(Candidate::of_adoption(), &there, roles, schemas));
     }
-    Ok(Some(Installed { compared, triggers, of_another, recorded }))
+    Ok(Some(Installed { compared, triggers, grants, of_another, recorded }))
 }
 
 async fn there(conn: &mut PgConnection) -> Result<Vec<There>, sqlx::Error> {
