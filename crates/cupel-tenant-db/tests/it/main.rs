@@ -1,5 +1,6 @@
 //! The database layer against a real PostgreSQL.
 
+mod access_log;
 mod admin;
 mod adoption;
 mod audit;
