@@ -8,6 +8,7 @@ mod bad_input;
 mod bed;
 mod cancel;
 mod context;
+mod counters;
 mod exclusions;
 mod guards;
 mod handing_on;
