@@ -7,6 +7,7 @@ mod audit;
 mod bad_input;
 mod bed;
 mod cancel;
+mod conflicts;
 mod context;
 mod counters;
 mod exclusions;
