@@ -3,6 +3,7 @@
 mod access_log;
 mod admin;
 mod adoption;
+mod adoption_locks;
 mod audit;
 mod bad_input;
 mod bed;
