@@ -26,6 +26,8 @@ use crate::cancel::cut_short;
 
 const ORGS: [&str; 4] = ["acme", "acme-2", "globex", "initech"];
 const CLIENTS: u64 = 6;
+/// How many transactions there are beyond those that are wanted, at the most.
+const MORE: u64 = 10_000;
 
 /// What was said of a transaction, by the id that it wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +56,7 @@ impl History {
     /// there are more, within limits.
     fn goes_on(&self, wanted: u64) -> bool {
         let done = self.done.fetch_add(1, Ordering::Relaxed);
-        done < wanted || done < wanted * 20 && self.trouble.is_missing()
+        done < wanted || done < wanted + MORE && self.trouble.is_missing()
     }
 
     /// What was not begun does not count, and is tried again as a service would: the server is perhaps on its way up.
