@@ -18,7 +18,7 @@ use crate::{Error, TxOptions};
 /// | the same in a `DO` block | **switches** | no rows | no rows |
 /// | a seal seen elsewhere, of another backend | – | no rows, **switches** behind a pooler | refused, the same |
 /// | an expired seal, or one of an unknown key | – | no rows | refused |
-/// | another seal of this backend, while it is valid | – | **switches** | refused, **switches** once it has committed |
+/// | another seal of this backend, while it is valid | – | **switches** | refused, **switches** once it has ended the transaction |
 /// | `RESET ALL`, `ROLLBACK TO` | own rows or none | own rows or none | own rows or none |
 ///
 /// A seal counts for ten seconds and in one backend, or behind a pooler, where no backend is ours, in every one. A

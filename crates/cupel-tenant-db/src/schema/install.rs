@@ -93,9 +93,11 @@ CREATE OR REPLACE FUNCTION cupel.policies_of(relation oid) RETURNS text
       pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)), E'\n' ORDER BY p.polname), '')
     FROM pg_catalog.pg_policy p WHERE p.polrelid = relation AND p.polname LIKE 'cupel\_%' $$;
 
-REVOKE ALL ON ALL TABLES IN SCHEMA cupel FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA cupel FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA cupel FROM {all};
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA cupel FROM {all};
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA cupel FROM {all};
 "#,
+        all = with_public(app, admin),
         org = super::ORG_COLUMN,
         workspace = super::WORKSPACE_COLUMN,
         kinds = TableKind::ALL.map(|kind| format!("'{}'", kind.as_str())).join(", "),
@@ -106,6 +108,12 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA cupel FROM PUBLIC;
         app = literal(app),
         admin = admin.map_or_else(|| "NULL".to_owned(), literal),
     )
+}
+
+/// PUBLIC and the roles: each may have been given rights, by default, on whatever the owner makes.
+fn with_public(app: &str, admin: Option<&str>) -> String {
+    let roles = std::iter::once(app).chain(admin).map(ident);
+    std::iter::once("PUBLIC".to_owned()).chain(roles).collect::<Vec<_>>().join(", ")
 }
 
 /// What a migration declares of the whole database.

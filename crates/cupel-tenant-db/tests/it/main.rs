@@ -1,13 +1,17 @@
 //! The database layer against a real PostgreSQL.
 
+mod access_log;
 mod admin;
 mod admin_statements;
 mod adoption;
+mod adoption_locks;
 mod audit;
 mod bad_input;
 mod bed;
 mod cancel;
+mod conflicts;
 mod context;
+mod counters;
 mod exclusions;
 mod guards;
 mod handing_on;
@@ -26,8 +30,10 @@ mod pool;
 mod pooled_seals;
 mod pooler;
 mod referred_partitions;
+mod register;
 mod replica;
 mod schema;
+mod seal_keys;
 mod seals;
 mod sessions;
 mod shop;

@@ -2,10 +2,10 @@
 //! itself.
 
 use cupel_tenant::{IsolationLayer, Severity};
-use cupel_tenant_db::{Error, Migration, Table, TenantDb};
-use sqlx::Executor;
+use cupel_tenant_db::{ContextMode, Error, Migration, Table, TenantDb};
+use sqlx::{Connection, Executor, PgConnection};
 
-use crate::bed::{TestResult, as_role, assert_isolated, empty, pair, scope, sql};
+use crate::bed::{Bed, TestResult, as_role, assert_isolated, empty, pair, scope, sql};
 
 pub(crate) const UNKEYED: &str = r#"
 CREATE TABLE clients (id text COLLATE "C" PRIMARY KEY);
@@ -74,6 +74,57 @@ async fn a_declaration_becomes_columns_keys_and_policies_under_any_names() -> Te
     assert!(tx.execute("SELECT FROM later").await.is_err());
     drop(tx);
     assert!(db.erase(pair().first()).await?.is_complete());
+    Ok(())
+}
+
+/// What a service may have that gave itself rights on all that comes, before it is migrated.
+pub(crate) const GENEROUS: &str = "DO $$ BEGIN
+    BEGIN CREATE ROLE cupel_app LOGIN PASSWORD 'cupel_app';
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END;
+    BEGIN CREATE ROLE cupel_admin LOGIN BYPASSRLS PASSWORD 'cupel_admin';
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END;
+  END $$;
+  ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC, cupel_app, cupel_admin;
+  ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO PUBLIC, cupel_app, cupel_admin;
+  ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO PUBLIC, cupel_app, cupel_admin";
+
+#[tokio::test]
+async fn rights_that_come_by_themselves_do_not_reach_what_is_kept_for_administration() -> TestResult
+{
+    let owner = empty().await?;
+    sql(&owner, GENEROUS).await?;
+    let bed = Bed::at(owner, ContextMode::Plain, 1).await?;
+    for (url, refused) in [
+        (
+            &bed.app_url,
+            &[
+                "SELECT * FROM cupel.organizations",
+                "SELECT * FROM cupel.access_log",
+                "SELECT nextval('cupel.access_log_id_seq')",
+                "SELECT cupel.log_access('a', 'b', NULL, NULL, 'read only', NULL, 1)",
+                "DELETE FROM cupel.tenant_tables",
+            ][..],
+        ),
+        (
+            &bed.admin_url,
+            &[
+                "SELECT nextval('cupel.access_log_id_seq')",
+                "UPDATE cupel.access_log SET actor = 'bob'",
+                "INSERT INTO cupel.access_log (actor, reason, access, expires, digest)
+                   VALUES ('bob', 'framed', 'read only', now(), '')",
+                "DELETE FROM cupel.tenant_tables",
+            ],
+        ),
+    ] {
+        let mut conn = PgConnection::connect(url).await?;
+        for statement in refused {
+            let error = conn.execute(*statement).await.err().ok_or(*statement)?;
+            let code = error.as_database_error().and_then(|it| it.code());
+            assert_eq!(code.as_deref(), Some("42501"), "{statement}: {error}");
+        }
+    }
+    let findings = bed.db.audit(pair().first()).await?;
+    assert!(findings.is_empty(), "{findings:#?}");
     Ok(())
 }
 

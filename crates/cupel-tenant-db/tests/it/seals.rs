@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use cupel_tenant_db::{ContextMode, TenantDb, TenantTx};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
-use crate::bed::{Bed, TestResult, migration, scope, seal_key};
+use crate::bed::{Bed, TestResult, scope, seal_key};
 use crate::context::{Fate, OWN, fate, fates, two_orgs};
 
 pub(crate) const SEALED: [ContextMode; 2] = [ContextMode::Sealed, ContextMode::Register];
@@ -80,25 +80,6 @@ async fn another_seal_of_its_own_backend_switches_as_far_as_is_said() -> TestRes
             let hostile = format!("{before}{}", using(mode, &here));
             assert_eq!(fate(&mut tx, &hostile).await?, expected, "{mode:?}: {hostile}");
         }
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_session_is_bound_between_transactions_only_and_by_no_expression() -> TestResult {
-    let bed = two_orgs(ContextMode::Register).await?;
-    for hostile in [
-        "CALL cupel.bind('{}')",
-        "CALL cupel.unbind()",
-        "RESET ALL; CALL cupel.bind('{}')",
-        "DO $$ BEGIN CALL cupel.bind('{}'); END $$",
-        "COMMIT; BEGIN; SELECT cupel.bind('{}')",
-        "COMMIT; BEGIN; SELECT 1 FROM cupel.enter('{}')",
-    ] {
-        let mut tx = bed.db.begin(&scope("acme")).await?;
-        let seal = sealed("k1", Body("globex", backend(&mut tx).await?, 10));
-        let hostile = hostile.replace("{}", &seal);
-        assert_eq!(fate(&mut tx, &hostile).await?, Fate::Refused, "{hostile}");
     }
     Ok(())
 }
@@ -221,35 +202,6 @@ async fn a_seal_opens_for_ten_seconds_and_its_transaction_may_last_longer() -> T
     assert!(seal.contains(&format!(".{pid}.")));
     let rows: i64 = tx.fetch_one("SELECT count(*) FROM pipelines").await?.try_get(0)?;
     assert_eq!(rows, 0, "an expired seal opened");
-    Ok(())
-}
-
-#[tokio::test]
-async fn keys_are_rotated_with_two_of_them_live() -> TestResult {
-    for mode in SEALED {
-        let bed = two_orgs(mode).await?;
-        let migrate = |ids: &'static [&'static str]| {
-            migration(&bed.owner_url, &bed.app_url, &bed.admin_url)
-                .context(mode)
-                .seal_keys(ids.iter().map(|id| seal_key(id)))
-        };
-        let reads = async |db: &TenantDb| -> Result<bool, Box<dyn std::error::Error>> {
-            let Ok(mut tx) = db.begin(&scope("acme")).await else { return Ok(false) };
-            Ok(tx.fetch_one(OWN).await?.try_get::<i64, _>(0)? == 1)
-        };
-        let new = TenantDb::builder(&bed.app_url).seal_key(seal_key("k2")).connect().await?;
-        assert!(reads(&bed.db).await? && !reads(&new).await?);
-        let changes = migrate(&["k1", "k2"]).run().await?;
-        assert_eq!(changes.iter().collect::<Vec<_>>(), ["stored seal key k2"]);
-        assert!(reads(&bed.db).await? && reads(&new).await?);
-        let changes = migrate(&["k2"]).run().await?;
-        assert_eq!(changes.iter().collect::<Vec<_>>(), ["forgot seal key k1"]);
-        if mode == ContextMode::Register {
-            // Sessions that were bound with the old key count for as long as a seal.
-            tokio::time::sleep(Duration::from_secs(10)).await;
-        }
-        assert!(!reads(&bed.db).await? && reads(&new).await?);
-    }
     Ok(())
 }
 

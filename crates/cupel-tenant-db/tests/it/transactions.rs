@@ -1,8 +1,6 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cupel_tenant_db::{Error, IsolationLevel, TenantDb, TxOptions, danger};
+use cupel_tenant_db::{Error, IsolationLevel, TxOptions, danger};
 use futures::TryStreamExt;
 use sqlx::Executor;
 
@@ -94,42 +92,6 @@ async fn run_commits_on_ok_and_rolls_back_on_err() -> TestResult {
     );
     assert_eq!(bed.number("SELECT count(*) FROM pipelines").await?, 1);
     Ok(())
-}
-
-#[tokio::test]
-async fn only_lost_conflicts_are_tried_again_and_not_for_ever() -> TestResult {
-    let bed = Bed::with(1).await?;
-    let tries = |code: &'static str, lost: usize| {
-        let db = bed.db.clone();
-        async move {
-            let count = Arc::new(AtomicUsize::new(0));
-            let seen = Arc::clone(&count);
-            let result = raise(&db, code, lost, seen).await;
-            (result.is_ok(), count.load(Ordering::SeqCst))
-        }
-    };
-    assert_eq!(tries("40001", 2).await, (true, 3));
-    assert_eq!(tries("40P01", 1).await, (true, 2));
-    assert_eq!(tries("40001", 99).await, (false, 6));
-    assert_eq!(tries("23514", 99).await, (false, 1));
-    Ok(())
-}
-
-/// Raises `code` in the first `lost` tries.
-async fn raise(
-    db: &TenantDb,
-    code: &'static str,
-    lost: usize,
-    count: Arc<AtomicUsize>,
-) -> Result<(), Box<dyn std::error::Error>> {
-    db.run(&scope("acme"), async move |tx| {
-        if count.fetch_add(1, Ordering::SeqCst) < lost {
-            let raise = format!("DO $$ BEGIN RAISE EXCEPTION SQLSTATE '{code}'; END $$");
-            tx.execute(sqlx::AssertSqlSafe(raise)).await?;
-        }
-        Ok(())
-    })
-    .await
 }
 
 #[tokio::test]

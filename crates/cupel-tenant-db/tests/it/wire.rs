@@ -15,26 +15,30 @@ const READ: &str = "SELECT name FROM pipelines WHERE id = 'a'";
 pub(crate) struct Counted {
     pub(crate) url: String,
     ready: Arc<AtomicUsize>,
+    /// How many rows came.
+    rows: Arc<AtomicUsize>,
 }
 
 impl Counted {
     pub(crate) async fn new(url: &str) -> Result<Self, Box<dyn std::error::Error>> {
-        let ready = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&ready);
+        let (ready, rows) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let counts = (Arc::clone(&ready), Arc::clone(&rows));
         let url = by_way(url, move |mut from, mut to| {
-            let count = Arc::clone(&count);
+            let (ready, rows) = counts.clone();
             async move {
                 loop {
                     let message = Message::read(&mut from).await?;
-                    // ReadyForQuery, counted before the client can have it.
-                    if message.kind == b'Z' {
-                        count.fetch_add(1, Ordering::SeqCst);
+                    // ReadyForQuery and DataRow, counted before the client can have them.
+                    match message.kind {
+                        b'Z' => drop(ready.fetch_add(1, Ordering::SeqCst)),
+                        b'D' => drop(rows.fetch_add(1, Ordering::SeqCst)),
+                        _ => {}
                     }
                     message.write(&mut to).await?;
                 }
             }
         });
-        Ok(Self { url: url.await?, ready })
+        Ok(Self { url: url.await?, ready, rows })
     }
 
     pub(crate) fn taken(&self) -> usize {
@@ -98,6 +102,37 @@ async fn a_guarded_transaction_takes_as_many_round_trips_as_a_plain_one() -> Tes
         // The first time the statement is prepared, and ours connects.
         assert_eq!(ours.get(1..), Some(&[(1, 1, 1); 2][..]), "{mode:?}");
         assert_eq!(ours.get(1..), plain.get(1..), "{mode:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_opening_that_binds_or_asks_takes_one_round_trip_too() -> TestResult {
+    for mode in [ContextMode::Plain, ContextMode::Sealed, ContextMode::Register] {
+        let bed = Bed::of(mode, 1).await?;
+        let way = Counted::new(&bed.app_url).await?;
+        let db = TenantDb::builder(&way.url).seal_key(seal_key("k1")).max_connections(1);
+        let db = db.connect().await?;
+        // So that there is a connection.
+        db.begin(&scope("acme")).await?.rollback().await?;
+        let opening = async |org: &str| -> Result<(usize, bool), Box<dyn std::error::Error>> {
+            way.taken();
+            way.rows.store(0, Ordering::SeqCst);
+            let tx = db.begin(&scope(org)).await?;
+            // What the registry answers is a row.
+            let opened = (way.taken(), way.rows.load(Ordering::SeqCst) == 1);
+            tx.rollback().await?;
+            Ok(opened)
+        };
+        for org in ["globex", "initech"] {
+            assert_eq!(opening(org).await?, (1, true), "{mode:?}: bound anew, and asked about");
+        }
+        for org in ["globex", "initech", "acme"] {
+            assert_eq!(opening(org).await?.0, 1, "{mode:?}: bound anew");
+        }
+        // Longer than an answer of the registry is believed.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        assert_eq!(opening("acme").await?, (1, true), "{mode:?}: bound already, and asked about");
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod formats;
 mod refusals;
+mod request;
 
 use std::fs;
 

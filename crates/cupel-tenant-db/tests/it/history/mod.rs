@@ -5,6 +5,9 @@
 //! on it, and what was reported as stored is there, all of it. How many transactions: `HISTORY_TRANSACTIONS`,
 //! a few thousand without it; `scripts/soak history` runs a million.
 
+mod dice;
+mod trouble;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,31 +15,19 @@ use std::time::{Duration, SystemTime};
 
 use cupel_tenant_db::{ContextMode, Error, TenantDb};
 use cupel_testkit::{PgBouncer, Postgres};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
+use self::dice::Dice;
+use self::trouble::Trouble;
 use crate::bed::{SCHEMA, TestResult, as_role, migration, scope, seal_key, sql};
 use crate::cancel::cut_short;
 
 const ORGS: [&str; 4] = ["acme", "acme-2", "globex", "initech"];
-
-/// Numbers that look random, and are the same each time (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut it = self.0;
-        it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (it ^ (it >> 31)) % sides
-    }
-
-    fn index(&mut self, sides: u64) -> usize {
-        usize::try_from(self.roll(sides)).unwrap_or(0)
-    }
-}
+const CLIENTS: u64 = 6;
+/// How many transactions there are beyond those that are wanted, at the most.
+const MORE: u64 = 10_000;
 
 /// What was said of a transaction, by the id that it wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +47,18 @@ struct History {
     cut_short: AtomicU64,
     failed: AtomicU64,
     refused: AtomicU64,
+    trouble: Trouble,
     over: AtomicBool,
 }
 
 impl History {
+    /// Counts one more, if there is to be one: so many are wanted, and as long as a kind of trouble has yet to happen
+    /// there are more, within limits.
+    fn goes_on(&self, wanted: u64) -> bool {
+        let done = self.done.fetch_add(1, Ordering::Relaxed);
+        done < wanted || done < wanted + MORE && self.trouble.is_missing()
+    }
+
     /// What was not begun does not count, and is tried again as a service would: the server is perhaps on its way up.
     async fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
@@ -114,7 +113,7 @@ async fn read(db: &TenantDb, org: &'static str) -> Result<bool, String> {
 async fn client(task: u64, db: TenantDb, history: Arc<History>, wanted: u64) -> Result<(), String> {
     let mut dice = Dice(task);
     let mut n = 0;
-    while history.done.fetch_add(1, Ordering::Relaxed) < wanted {
+    while history.goes_on(wanted) {
         n += 1;
         let at = dice.index(4);
         let org = ORGS.get(at).copied().unwrap_or("acme");
@@ -142,44 +141,6 @@ async fn client(task: u64, db: TenantDb, history: Arc<History>, wanted: u64) -> 
         history.said.lock().await.insert((at, id), said.unwrap_or(Said::Unknown));
     }
     Ok(())
-}
-
-/// Kills a backend of the application now and then, and crashes the server or restarts the pooler.
-async fn trouble(
-    owner_url: String,
-    mut pooler: Option<PgBouncer>,
-    history: Arc<History>,
-) -> Result<u32, String> {
-    let mut dice = Dice(77);
-    let mut crashes = 0;
-    while !history.over.load(Ordering::Relaxed) {
-        tokio::time::sleep(Duration::from_millis(40 + dice.roll(120))).await;
-        let Ok(mut owner) = PgConnection::connect(&owner_url).await else { continue };
-        // What fails here is the server that is down already.
-        let _ = if dice.roll(16) == 0 {
-            crashes += 1;
-            // One backend that dies without a word has the postmaster restart them all.
-            owner
-                .execute(
-                    "DO $$ BEGIN EXECUTE format('COPY (SELECT 1) TO PROGRAM %L',
-                       'kill -9 ' || pg_backend_pid()); END $$",
-                )
-                .await
-        } else {
-            owner
-                .execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                     WHERE usename LIKE '%cupel_app' ORDER BY random() LIMIT 1",
-                )
-                .await
-        };
-        if dice.roll(12) == 0
-            && let Some(pooler) = &mut pooler
-        {
-            pooler.restart().await.map_err(|error| error.to_string())?;
-        }
-    }
-    Ok(crashes)
 }
 
 fn transactions() -> u64 {
@@ -214,21 +175,21 @@ async fn run(mode: ContextMode, connections: u32, pooled: bool) -> TestResult {
         .max_connections(connections)
         .connect()
         .await?;
-    let history = Arc::new(History::default());
+    let history = Arc::new(History { trouble: Trouble::new(pooled), ..History::default() });
     let pooler_name = if pooled { " behind a pooler" } else { "" };
     let what = format!("{} over {connections} connections{pooler_name}", mode.as_str());
     let told = tokio::spawn(progress(what.clone(), Arc::clone(&history), wanted));
     let mut clients = JoinSet::new();
-    for task in 0..6 {
+    for task in 0..CLIENTS {
         clients.spawn(client(task, db.clone(), Arc::clone(&history), wanted));
     }
-    let trouble = tokio::spawn(trouble(owner_url.clone(), pooler, Arc::clone(&history)));
+    let trouble = tokio::spawn(trouble::make(owner_url.clone(), pooler, Arc::clone(&history)));
     while let Some(done) = clients.join_next().await {
         done??;
     }
     history.over.store(true, Ordering::Relaxed);
     told.abort();
-    let crashes = trouble.await??;
+    trouble.await??;
 
     let mut owner = connect_again(&owner_url).await?;
     let stored: Vec<(String, String, i64)> = sqlx::query_as(
@@ -254,14 +215,17 @@ async fn run(mode: ContextMode, connections: u32, pooled: bool) -> TestResult {
     }
     let count = |wanted: Said| said.values().filter(|it| **it == wanted).count();
     println!(
-        "{what}: {wanted} transactions and reads, {} dropped half-way, {} failed; {} stored and found, \
-         {crashes} crashes; {} more were not begun",
+        "{what}: {} transactions and reads, {} dropped half-way, {} failed; {} stored and found, \
+         {}; {} more were not begun",
+        history.done.load(Ordering::Relaxed).saturating_sub(CLIENTS),
         history.cut_short.load(Ordering::Relaxed),
         history.failed.load(Ordering::Relaxed),
         count(Said::Stored),
+        history.trouble,
         history.refused.load(Ordering::Relaxed),
     );
     assert!(count(Said::Stored) > 0 && history.cut_short.load(Ordering::Relaxed) > 0);
+    assert!(!history.trouble.is_missing(), "{what}: {}", history.trouble);
     Ok(())
 }
 
