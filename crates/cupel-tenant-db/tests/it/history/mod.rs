@@ -257,5 +257,5 @@ async fn three_connections_of_a_register_serve_all() -> TestResult {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_of_two_backends_serves_all() -> TestResult {
-    run(ContextMode::Plain, 4, true).await
+    run(ContextMode::Sealed, 4, true).await
 }

@@ -137,6 +137,13 @@ async fn of_tables(owner: &mut PgConnection) -> Result<Vec<Mutation>, sqlx::Erro
     Ok(all)
 }
 
+/// Sessions are bound to their scope, and by another procedure.
+const SPARE: &str = "it serves administration, and where a pooler gives out sessions";
+
+fn is_spare(routine: &str) -> bool {
+    routine.starts_with("cupel.enter(")
+}
+
 async fn of_routines(
     owner: &mut PgConnection,
     mode: ContextMode,
@@ -157,6 +164,7 @@ async fn of_routines(
             Never("it does what it did"),
         );
         let opens_seals = definition.contains("cupel.seal_keys");
+        let used = || if is_spare(&routine) { Never(SPARE) } else { Alone };
         if opens_seals || routine.starts_with("cupel.current_") {
             add(
                 format!(
@@ -164,7 +172,7 @@ async fn of_routines(
                     if definer { "INVOKER" } else { "DEFINER" }
                 ),
                 // The keys are not the application's to read; what reads no keys reads what everybody may.
-                if definer { Alone } else { Never("it reads nothing that is not everybody's") },
+                if definer { used() } else { Never("it reads nothing that is not everybody's") },
             );
             add(
                 format!("ALTER ROUTINE {routine} SET search_path = public"),
@@ -175,7 +183,7 @@ async fn of_routines(
             }
         }
         if opens_seals {
-            add(format!("ALTER ROUTINE {routine} OWNER TO cupel_admin"), Alone);
+            add(format!("ALTER ROUTINE {routine} OWNER TO cupel_admin"), used());
         }
     }
     if mode == ContextMode::Plain {
@@ -218,6 +226,7 @@ async fn of_rights(owner: &mut PgConnection) -> Result<Vec<Mutation>, sqlx::Erro
             ["no_tenant", "policies_of", "session_is_clean", "settings", "shared_workspace"];
         let opens = match role.as_str() {
             "cupel_admin" => Never("administration's own statement is refused"),
+            "cupel_app" if is_spare(&object) => Never(SPARE),
             "cupel_app" if rarely.iter().any(|it| object.contains(it)) => {
                 Never("what asks for it is not what is attacked")
             }

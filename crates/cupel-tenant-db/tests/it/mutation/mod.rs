@@ -45,7 +45,6 @@ async fn whatever_is_taken_away(mode: ContextMode) -> TestResult {
         match &opens {
             Alone => assert!(is_noticed(&bed).await, "{mode:?}: the attacks did not notice: {sql}"),
             With(other) => {
-                assert!(!is_noticed(&bed).await, "{mode:?}: it opens alone: {sql}");
                 owner.execute(AssertSqlSafe(other.clone())).await?;
                 let noticed = is_noticed(&bed).await;
                 assert!(noticed, "{mode:?}: the attacks did not notice: {sql}, {other}");
