@@ -11,6 +11,7 @@ pub(crate) mod peer_rules;
 mod policies;
 mod powers;
 mod prepared;
+mod publications;
 mod random;
 mod routines;
 mod schemas;
@@ -37,6 +38,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         policies::POLICIES,
         powers::RIGHTS,
         powers::ROLES,
+        publications::PUBLICATIONS,
         settings::SETTINGS,
         tables::KEYS,
         tables::TABLES,
