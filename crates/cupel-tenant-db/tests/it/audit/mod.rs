@@ -6,6 +6,7 @@ mod code;
 mod declared;
 mod indirect;
 mod installed;
+mod keys;
 mod minors;
 pub(crate) mod peer_rules;
 mod policies;
@@ -13,6 +14,7 @@ mod powers;
 mod prepared;
 mod publications;
 mod random;
+mod rights;
 mod routines;
 mod schemas;
 mod settings;
@@ -30,17 +32,18 @@ use stage::Case;
 pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
     [
         admin::PATHS,
+        admin::POWERS,
         beyond::BEYOND,
         code::FUNCTIONS,
         code::TRIGGERS,
         code::VIEWS,
         indirect::INDIRECT,
+        keys::KEYS,
         policies::POLICIES,
-        powers::RIGHTS,
         powers::ROLES,
         publications::PUBLICATIONS,
+        rights::RIGHTS,
         settings::SETTINGS,
-        tables::KEYS,
         tables::TABLES,
         uses::USES,
         versions::SINCE_16,
