@@ -3,7 +3,9 @@
 mod admin;
 mod beyond;
 mod code;
+mod coverage;
 mod declared;
+mod drift;
 mod indirect;
 mod installed;
 mod keys;
