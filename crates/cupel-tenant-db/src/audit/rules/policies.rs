@@ -71,7 +71,7 @@ static PER_ROW: Rule = Rule {
     severity: Severity::Low,
     phase: 4,
     problem: "a policy asks for the context once per row",
-    allows: "nothing; queries take many times as long",
+    allows: "nothing; a query takes the longer the more rows it looks at, whoever's they are",
 };
 
 static RAISES: Rule = Rule {
@@ -214,7 +214,8 @@ fn calls(facts: &Facts, table: &Relation, policy: &Policy, places: &mut Vec<Plac
             let place = IMMUTABLE.at(object.as_str(), fix).weighing(bad(&IMMUTABLE));
             places.push(place.noting(function.object.as_str()));
         }
-        if function.volatility == "v" {
+        let name = function.signature.split('(').next().unwrap_or_default();
+        if function.volatility == "v" && texts(policy).any(|it| calls_per_row(it, name)) {
             let fix = sql(format!("ALTER FUNCTION {} STABLE", function.signature));
             places.push(PER_ROW.at(object, fix).noting(format!("{} is VOLATILE", function.object)));
         }
@@ -223,33 +224,34 @@ fn calls(facts: &Facts, table: &Relation, policy: &Policy, places: &mut Vec<Plac
 
 fn manners(facts: &Facts, table: &Relation, policy: &Policy, places: &mut Vec<Place>) {
     let object = || format!("{}.{}", table.object(), policy.name);
-    let texts = || [policy.using.as_deref(), policy.check.as_deref()].into_iter().flatten();
     let context = facts.surroundings.contexts.first().map_or("", String::as_str);
-    if texts().any(|it| it.contains(&format!("current_setting('{context}'::text)"))) {
+    if texts(policy).any(|it| it.contains(&format!("current_setting('{context}'::text)"))) {
         let fix = words(format!("write nullif(current_setting('{context}', true), '')"));
         places.push(RAISES.at(object(), fix));
     }
-    if texts().any(|it| asks_per_row(it, facts)) {
+    let asks = facts.surroundings.functions.keys().map(String::as_str).chain(["current_setting"]);
+    if asks.into_iter().any(|name| texts(policy).any(|it| calls_per_row(it, name))) {
         let fix = words("put the call into a sub-select of its own: (SELECT …)");
         places.push(PER_ROW.at(object(), fix));
     }
 }
 
-/// Whether the context is asked for outside a sub-select, which would be run once.
-fn asks_per_row(text: &str, facts: &Facts) -> bool {
-    let calls = facts.surroundings.functions.keys().map(String::as_str);
-    calls.chain(["current_setting"]).any(|name| {
-        let call = format!("{name}(");
-        text.match_indices(&call).any(|(at, _)| {
-            let before = text.get(..at).unwrap_or_default();
-            match before.rfind("SELECT ") {
-                // Between the sub-select's beginning and the call nothing may be closed.
-                Some(select) => {
-                    let between = before.get(select..).unwrap_or_default();
-                    between.matches(')').count() > between.matches('(').count()
-                }
-                None => true,
+fn texts(policy: &Policy) -> impl Iterator<Item = &str> {
+    [policy.using.as_deref(), policy.check.as_deref()].into_iter().flatten()
+}
+
+/// Whether a function is called outside a sub-select, which would be run once, whatever its volatility.
+fn calls_per_row(text: &str, name: &str) -> bool {
+    let call = format!("{name}(");
+    text.match_indices(&call).any(|(at, _)| {
+        let before = text.get(..at).unwrap_or_default();
+        match before.rfind("SELECT ") {
+            // Between the sub-select's beginning and the call nothing may be closed.
+            Some(select) => {
+                let between = before.get(select..).unwrap_or_default();
+                between.matches(')').count() > between.matches('(').count()
             }
-        })
+            None => true,
+        }
     })
 }

@@ -60,16 +60,18 @@ pub(super) const ASKED: &[Asked] = &[
             id: "S3",
             severity: Severity::Low,
             phase: 8,
-            problem: "a publication sends every organization's rows of tenant tables",
+            problem: "a publication sends rows of tenant tables, and no row filter on the tenant column says whose",
             allows: "whoever subscribes to have them: row security does not cover replication",
         },
         query: "SELECT 'publication ' || p.pubname,
-              '-- publish with a row filter, or guard the subscribers as administration'::text, NULL::text
+              '-- publish with a row filter on the tenant column, or guard the subscribers as administration'::text,
+              NULL::text
             FROM pg_catalog.pg_publication p, q
             WHERE p.puballtables
               OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel l
                 JOIN pg_catalog.pg_attribute a ON a.attrelid = l.prrelid AND a.attname = ANY (q.tenant_columns)
-                WHERE l.prpubid = p.oid AND l.prqual IS NULL AND NOT a.attisdropped)
+                WHERE l.prpubid = p.oid AND NOT a.attisdropped GROUP BY l.oid
+                HAVING NOT coalesce(bool_or(strpos(l.prqual::text, ':varattno ' || a.attnum || ' ') > 0), false))
               OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace s
                 JOIN pg_catalog.pg_class c ON c.relnamespace = s.pnnspid
                 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY (q.tenant_columns)

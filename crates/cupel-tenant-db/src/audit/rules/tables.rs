@@ -26,7 +26,7 @@ static CLOSED: Rule = Rule {
     severity: Severity::Low,
     phase: 4,
     problem: "no policy permits anything",
-    allows: "nothing: nobody can read the table",
+    allows: "nothing: whoever row security binds can read none of the table",
 };
 
 static NULLABLE: Rule = Rule {

@@ -1,4 +1,4 @@
-//! Cases of the admin role's search path.
+//! Cases of what the admin role is, and of its search path.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,8 @@ use cupel_tenant_db::Audit;
 use cupel_testkit::Postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::stage::Who::{A, Admin};
+use super::stage::Shows::Changed;
+use super::stage::Who::{A, Admin, Root};
 use super::stage::{CASE, Case, Outcome, Stage, play};
 
 /// A view that stands in for the table, and whose function copies what the admin role may read.
@@ -16,6 +17,48 @@ const STAND_IN: &str = "CREATE TABLE {bait}.bag (note text); GRANT INSERT ON {ba
       $$ BEGIN INSERT INTO {bait}.bag SELECT note FROM public.items; RETURN ''; END $$;
     CREATE VIEW {bait}.items AS SELECT {bait}.steal() AS note;
     GRANT USAGE ON SCHEMA {bait} TO PUBLIC; GRANT SELECT ON {bait}.items TO PUBLIC";
+
+pub(super) const POWERS: &[Case] = &[
+    Case {
+        rule: "A1",
+        severity: Severity::Medium,
+        object: "",
+        broken: "{admin} ALTER ROLE {adm} SUPERUSER",
+        near: "{admin}",
+        attack: &[(Admin, "ALTER ROLE {app} BYPASSRLS"), (A, "SELECT note FROM items")],
+        ..CASE
+    },
+    Case {
+        rule: "A1",
+        severity: Severity::Medium,
+        object: "",
+        broken: "{admin} ALTER ROLE {adm} CREATEROLE",
+        near: "{admin} ALTER ROLE {own} CREATEROLE",
+        attack: &[
+            (Admin, "CREATE ROLE made_by_{adm}"),
+            (Root, "SELECT (count(*) = 1)::text FROM pg_roles WHERE rolname = 'made_by_{adm}'"),
+        ],
+        shows: Changed,
+        ..CASE
+    },
+    // What a slot keeps of the log, the server cannot let go.
+    Case {
+        rule: "A1",
+        severity: Severity::Medium,
+        object: "",
+        broken: "{admin} ALTER ROLE {adm} REPLICATION",
+        near: "{admin} ALTER ROLE {own} REPLICATION",
+        attack: &[
+            (Admin, "SELECT pg_create_physical_replication_slot('kept_{adm}', true, true)::text"),
+            (
+                Root,
+                "SELECT (restart_lsn IS NOT NULL)::text FROM pg_replication_slots WHERE slot_name = 'kept_{adm}'",
+            ),
+        ],
+        shows: Changed,
+        ..CASE
+    },
+];
 
 pub(super) const PATHS: &[Case] = &[
     Case {
@@ -68,6 +111,11 @@ pub(super) const PATHS: &[Case] = &[
 ];
 
 #[tokio::test]
+async fn audit_of_the_admin_role_s_powers() -> Outcome<()> {
+    play(POWERS).await
+}
+
+#[tokio::test]
 async fn audit_of_the_admin_role_s_search_path() -> Outcome<()> {
     play(PATHS).await
 }
@@ -107,7 +155,7 @@ async fn configure(url: &str, path: &str) -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn audit_of_the_admin_role_s_search_path_where_the_server_is_configured_with_it()
+pub(super) async fn audit_of_the_admin_role_s_search_path_where_the_server_is_configured_with_it()
 -> Outcome<()> {
     // Of its own, for it is configured.
     let server = Postgres::start().await?;

@@ -239,10 +239,11 @@ pub(super) const FUNCTIONS: &[Case] = &[
     Case {
         rule: "F7",
         severity: Severity::Medium,
-        object: "public.native()",
-        broken: "CREATE FUNCTION native() RETURNS text LANGUAGE internal AS 'pgsql_version'",
-        near: "CREATE FUNCTION native() RETURNS text LANGUAGE internal AS 'pgsql_version';
-            REVOKE EXECUTE ON FUNCTION native() FROM PUBLIC",
+        object: "public.native(path text)",
+        broken: "CREATE FUNCTION native(path text) RETURNS bytea STRICT LANGUAGE internal AS 'pg_read_binary_file_all'; CHECKPOINT",
+        near: "CREATE FUNCTION native(path text) RETURNS bytea STRICT LANGUAGE internal AS 'pg_read_binary_file_all'; CHECKPOINT;
+            REVOKE EXECUTE ON FUNCTION native(text) FROM PUBLIC",
+        attack: &[(A, "SELECT encode(native(pg_relation_filepath('items')), 'escape')")],
         ..CASE
     },
 ];

@@ -63,7 +63,7 @@ async fn audit_of_rights_that_were_taken() -> Outcome<()> {
 
 /// What the finding says comes of it: the service's own statement is refused, and nobody reaches more.
 #[tokio::test]
-async fn audit_of_a_right_that_was_taken_is_right_about_what_it_allows() -> Outcome<()> {
+pub(super) async fn audit_of_a_right_that_was_taken_is_right_about_what_it_allows() -> Outcome<()> {
     let bed = Bed::start().await?;
     bed.pipeline("acme", "a").await?;
     let deletes = async || -> Outcome<bool> {

@@ -60,7 +60,7 @@ async fn audit_of_what_runs_without_being_called() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn whoever_listens_reads_what_a_trigger_sends() -> Outcome<()> {
+pub(super) async fn whoever_listens_reads_what_a_trigger_sends() -> Outcome<()> {
     for (payload, leaks) in [("NEW.note", true), ("''", false)] {
         let stage = Stage::start().await?;
         stage.root(&SENDS.replace("{payload}", payload)).await?;

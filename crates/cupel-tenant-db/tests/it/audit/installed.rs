@@ -109,7 +109,7 @@ async fn audit_looks_at_what_somebody_put_beside_the_routines() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn audit_of_a_right_on_what_administration_alone_may_call() -> Outcome<()> {
+pub(super) async fn audit_of_a_right_on_what_administration_alone_may_call() -> Outcome<()> {
     const LOGS: &str =
         "SELECT cupel.log_access('alice', 'none', NULL, NULL, 'read only', NULL, 1)::text";
     let bed = bed(ContextMode::Plain).await?;
@@ -167,7 +167,7 @@ const KEPT: &[(&str, &str, &str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn audit_of_a_right_on_a_table_that_administration_alone_may_use() -> Outcome<()> {
+pub(super) async fn audit_of_a_right_on_a_table_that_administration_alone_may_use() -> Outcome<()> {
     let bed = bed(ContextMode::Plain).await?;
     let mut owner = PgConnection::connect(&bed.owner_url).await?;
     let mut app = PgConnection::connect(&bed.app_url).await?;

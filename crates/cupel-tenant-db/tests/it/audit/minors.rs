@@ -60,7 +60,7 @@ const HOLES: &[Hole] = &[
 ];
 
 #[tokio::test]
-async fn audit_of_a_minor_version_with_a_hole_in_row_security() -> Outcome<()> {
+pub(super) async fn audit_of_a_minor_version_with_a_hole_in_row_security() -> Outcome<()> {
     let stage = Stage::start().await?;
     let version = stage.version().await?;
     let is_open =

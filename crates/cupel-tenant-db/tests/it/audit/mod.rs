@@ -3,16 +3,21 @@
 mod admin;
 mod beyond;
 mod code;
+mod coverage;
 mod declared;
+mod drift;
 mod granted;
 mod indirect;
 mod installed;
+mod keys;
 mod minors;
 pub(crate) mod peer_rules;
 mod policies;
 mod powers;
 mod prepared;
+mod publications;
 mod random;
+mod rights;
 mod routines;
 mod schemas;
 mod settings;
@@ -30,16 +35,18 @@ use stage::Case;
 pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
     [
         admin::PATHS,
+        admin::POWERS,
         beyond::BEYOND,
         code::FUNCTIONS,
         code::TRIGGERS,
         code::VIEWS,
         indirect::INDIRECT,
+        keys::KEYS,
         policies::POLICIES,
-        powers::RIGHTS,
         powers::ROLES,
+        publications::PUBLICATIONS,
+        rights::RIGHTS,
         settings::SETTINGS,
-        tables::KEYS,
         tables::TABLES,
         uses::USES,
         versions::SINCE_16,

@@ -2,9 +2,25 @@
 
 use cupel_tenant::Severity;
 
-use super::stage::Shows::Changed;
-use super::stage::Who::{A, Nobody, Root};
+use super::stage::Shows::{Changed, Differ};
+use super::stage::Who::{A, B, Nobody, Root};
 use super::stage::{CASE, Case, Outcome, play};
+
+/// A thousand rows of another organization, and a function for the context that counts how often it is called.
+macro_rules! counted {
+    ($volatility:literal, $does:literal, $call:literal) => {
+        concat!(
+            "INSERT INTO items SELECT 'b', i FROM generate_series(1001, 2000) i; ANALYZE items;
+             CREATE SEQUENCE asked; GRANT USAGE ON SEQUENCE asked TO {app}; CREATE FUNCTION org() RETURNS text ",
+            $volatility,
+            " LANGUAGE plpgsql AS $$ DECLARE now_asked int8 := nextval('asked'); BEGIN ",
+            $does,
+            " RETURN nullif(current_setting('app.current_org_id', true), ''); END $$; ",
+            "ALTER POLICY floor ON items USING (org_id = ", $call,
+            "); ALTER POLICY access ON items USING (org_id = ", $call, ")"
+        )
+    };
+}
 
 pub(super) const POLICIES: &[Case] = &[
     Case {
@@ -131,10 +147,14 @@ pub(super) const POLICIES: &[Case] = &[
         rule: "P5",
         severity: Severity::Medium,
         object: "public.items.extra",
-        broken: "CREATE TABLE members (org text, who text); DROP POLICY floor ON items;
+        broken: "CREATE TABLE members (org text, who text); GRANT SELECT ON members TO {app};
+            INSERT INTO members VALUES ('b', '{app}'); DROP POLICY floor ON items;
             CREATE POLICY extra ON items USING (org_id IN (SELECT org FROM members WHERE who = current_user))",
-        near: "CREATE TABLE members (org text, who text);
+        near: "CREATE TABLE members (org text, who text); GRANT SELECT ON members TO {app};
+            INSERT INTO members VALUES ('b', '{app}');
             CREATE POLICY extra ON items USING (org_id IN (SELECT org FROM members WHERE who = current_user))",
+        attack: &[(A, "SELECT note FROM items")],
+        shared: &["members"],
         fixed: false,
         ..CASE
     },
@@ -202,12 +222,48 @@ pub(super) const POLICIES: &[Case] = &[
         fixed: false,
         ..CASE
     },
+    // Calls of the server's own functions are not counted; those of this one are.
+    Case {
+        rule: "P9",
+        severity: Severity::Low,
+        object: "public.items.floor",
+        broken: counted!("STABLE", "", "org()"),
+        near: counted!("STABLE", "", "(SELECT org())"),
+        attack: &[
+            (A, "SET enable_indexscan = off; SET enable_bitmapscan = off; SELECT note FROM items"),
+            (Root, "SELECT (last_value > 500)::text FROM asked"),
+        ],
+        shows: Changed,
+        fixed: false,
+        ..CASE
+    },
+    // One that is VOLATILE keeps from using the index besides; in a sub-select it is asked once.
+    Case {
+        rule: "P9",
+        severity: Severity::Low,
+        object: "public.items.floor",
+        broken: counted!("VOLATILE", "PERFORM 1;", "org()"),
+        near: counted!("VOLATILE", "PERFORM 1;", "(SELECT org())"),
+        attack: &[
+            (A, "SELECT note FROM items"),
+            (Root, "SELECT (last_value > 500)::text FROM asked"),
+        ],
+        shows: Changed,
+        ..CASE
+    },
+    // The one session is new, and the other was used.
     Case {
         rule: "P10",
         severity: Severity::Low,
-        object: "public.items.extra",
-        broken: "CREATE POLICY extra ON items USING (org_id = (SELECT current_setting('app.current_org_id')))",
-        near: "CREATE POLICY extra ON items USING (org_id = (SELECT current_setting('app.current_org_id', true)))",
+        object: "public.items.floor",
+        broken: "ALTER POLICY floor ON items USING (org_id = (SELECT current_setting('app.current_org_id')))",
+        near: "ALTER POLICY floor ON items USING (org_id = (SELECT current_setting('app.current_org_id', true)))",
+        attack: &[
+            (B, "RESET app.current_org_id"),
+            (Nobody, "SELECT note FROM items"),
+            (B, "SELECT note FROM items"),
+        ],
+        shows: Differ,
         fixed: false,
         ..CASE
     },
@@ -216,6 +272,7 @@ pub(super) const POLICIES: &[Case] = &[
         severity: Severity::Low,
         broken: "DROP POLICY floor ON items",
         near: "CREATE POLICY extra ON items USING (true)",
+        attack: &[(Root, "CREATE POLICY later ON items USING (true)"), (A, "SELECT note FROM items")],
         ..CASE
     },
 ];

@@ -34,7 +34,7 @@ async fn locks_others_out(stage: &Stage) -> Outcome<bool> {
 }
 
 #[tokio::test]
-async fn audit_of_prepared_transactions() -> Outcome<()> {
+pub(super) async fn audit_of_prepared_transactions() -> Outcome<()> {
     // As the server is delivered, there are none.
     let stage = Stage::start().await?;
     assert_eq!(found(&stage.audit(&[]).await?), []);

@@ -139,7 +139,7 @@ pub(super) async fn attack(bed: &Bed, steps: &[&str]) -> Outcome<bool> {
 }
 
 #[tokio::test]
-async fn audit_of_a_routine_that_was_turned_into_another() -> Outcome<()> {
+pub(super) async fn audit_of_a_routine_that_was_turned_into_another() -> Outcome<()> {
     for Turned { mode, object, severity, broken, near, attack: steps } in TURNED {
         let bed = bed(*mode).await?;
         bed.sql(near).await?;

@@ -131,15 +131,6 @@ pub(super) const SETTINGS: &[Case] = &[
         shows: Changed,
         ..CASE
     },
-    Case {
-        rule: "S3",
-        object: "publication everything",
-        severity: Severity::Low,
-        broken: "CREATE PUBLICATION everything FOR TABLE items",
-        near: "CREATE TABLE plans (id int); CREATE PUBLICATION everything FOR TABLE plans",
-        fixed: false,
-        ..CASE
-    },
 ];
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use cupel_tenant::{Finding, Severity};
 use cupel_tenant_db::{Audit, AuditReport};
+use cupel_testkit::Postgres;
 use sqlx::{AssertSqlSafe, Connection, Either, PgConnection, Row};
 use uuid::Uuid;
 
@@ -67,7 +68,7 @@ pub(crate) enum Who {
 pub(crate) enum Shows {
     /// The last step gave the other organization's text.
     Theirs,
-    /// The last step, by the superuser, gave true.
+    /// The last step gave true.
     Changed,
     /// The last two steps came out differently.
     Differ,
@@ -112,7 +113,16 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn start() -> Outcome<Self> {
-        Self::at(empty().await?).await
+        Self::on(None).await
+    }
+
+    /// The same on a server of its own, if there is one.
+    async fn on(server: Option<&Postgres>) -> Outcome<Self> {
+        Self::at(match server {
+            Some(server) => server.database().await?,
+            None => empty().await?,
+        })
+        .await
     }
 
     /// The same in an empty database.
@@ -234,10 +244,15 @@ fn found<'a>(report: &'a AuditReport, case: &Case) -> Option<&'a Finding> {
 
 /// Plays every case, and fails with all that went wrong.
 pub(crate) async fn play(cases: &[Case]) -> Outcome<()> {
+    play_on(None, cases).await
+}
+
+/// The same on a server that is configured for them.
+pub(crate) async fn play_on(server: Option<&Postgres>, cases: &[Case]) -> Outcome<()> {
     let mut wrong = Vec::new();
     for case in cases {
         let name = format!("{} {}", case.rule, case.broken.lines().next().unwrap_or_default());
-        if let Err(error) = one(case, &name, &mut wrong).await {
+        if let Err(error) = one(server, case, &name, &mut wrong).await {
             wrong.push(format!("{name}: {error}"));
         }
     }
@@ -245,8 +260,13 @@ pub(crate) async fn play(cases: &[Case]) -> Outcome<()> {
     Ok(())
 }
 
-async fn one(case: &Case, name: &str, wrong: &mut Vec<String>) -> Outcome<()> {
-    let stage = Stage::start().await?;
+async fn one(
+    server: Option<&Postgres>,
+    case: &Case,
+    name: &str,
+    wrong: &mut Vec<String>,
+) -> Outcome<()> {
+    let stage = Stage::on(server).await?;
     let version = stage.version().await?;
     if version < case.from {
         // What is refused is no hole; `scripts/versions` plays the case where it is one.
@@ -279,7 +299,7 @@ async fn one(case: &Case, name: &str, wrong: &mut Vec<String>) -> Outcome<()> {
     if attacks && !stage.attack(case).await? {
         wrong.push(format!("{name}: the attack does not work"));
     }
-    let near = Stage::start().await?;
+    let near = Stage::on(server).await?;
     near.root(case.near).await?;
     let report = near.audit(case.shared).await?;
     if let Some(finding) = found(&report, &Case { object: "", ..*case }) {
@@ -288,12 +308,18 @@ async fn one(case: &Case, name: &str, wrong: &mut Vec<String>) -> Outcome<()> {
     if attacks && near.attack(case).await? {
         wrong.push(format!("{name}: the attack works on the near miss"));
     }
-    if case.fixed { fix(case, attacks, name, wrong).await } else { Ok(()) }
+    if case.fixed { fix(server, case, attacks, name, wrong).await } else { Ok(()) }
 }
 
 /// Runs the fixes of the report on a schema that was not attacked: the finding and the hole are gone.
-async fn fix(case: &Case, attacks: bool, name: &str, wrong: &mut Vec<String>) -> Outcome<()> {
-    let stage = Stage::start().await?;
+async fn fix(
+    server: Option<&Postgres>,
+    case: &Case,
+    attacks: bool,
+    name: &str,
+    wrong: &mut Vec<String>,
+) -> Outcome<()> {
+    let stage = Stage::on(server).await?;
     stage.root(case.broken).await?;
     let fixes = stage.audit(case.shared).await?.fix_sql();
     let mut conn = stage.connect(Who::Root).await?;

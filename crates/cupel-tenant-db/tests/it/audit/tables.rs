@@ -1,8 +1,8 @@
-//! Cases of tables, partitions and keys.
+//! Cases of tables and partitions.
 
 use cupel_tenant::Severity;
 
-use super::stage::Shows::{Changed, Differ};
+use super::stage::Shows::Changed;
 use super::stage::Who::{A, B, Root};
 use super::stage::{CASE, Case, Outcome, play};
 
@@ -36,7 +36,8 @@ pub(super) const TABLES: &[Case] = &[
         rule: "T2",
         severity: Severity::Medium,
         broken: "ALTER TABLE items NO FORCE ROW LEVEL SECURITY",
-        near: "ALTER TABLE items OWNER TO {grp}",
+        near: "CREATE TABLE plans (id int); ALTER TABLE plans OWNER TO {own}; ALTER TABLE plans ENABLE ROW LEVEL SECURITY",
+        attack: &[(Root, "SET ROLE {own}; SET app.current_org_id = 'a'; SELECT note FROM items")],
         ..CASE
     },
     Case {
@@ -44,14 +45,42 @@ pub(super) const TABLES: &[Case] = &[
         severity: Severity::Low,
         broken: "DROP POLICY access ON items; DROP POLICY floor ON items",
         near: "CREATE POLICY more ON items USING (false)",
+        // Its own rows are out of reach.
+        attack: &[(A, "SELECT (count(*) = 0)::text FROM items")],
+        shows: Changed,
         ..CASE
     },
     Case {
         rule: "T4",
         severity: Severity::Medium,
         object: "public.loose",
-        broken: "CREATE TABLE loose (org_id text, id int); {isolate loose}",
-        near: "CREATE TABLE loose (org_id text NOT NULL, id int); {isolate loose}",
+        broken: "CREATE TABLE loose (org_id text, id int, item int,
+              FOREIGN KEY (org_id, item) REFERENCES items ON DELETE SET NULL);
+            {isolate loose} INSERT INTO loose VALUES ('b', 1, 2)",
+        near: "CREATE TABLE loose (org_id text NOT NULL, id int, item int,
+              FOREIGN KEY (org_id, item) REFERENCES items ON DELETE SET NULL);
+            {isolate loose} INSERT INTO loose VALUES ('b', 1, 2)",
+        // The row stays, and is nobody's.
+        attack: &[
+            (B, "DELETE FROM items"),
+            (B, "SELECT (count(*) = 0)::text FROM loose"),
+        ],
+        shows: Changed,
+        ..CASE
+    },
+    Case {
+        rule: "T4",
+        severity: Severity::Medium,
+        object: "public.loose",
+        broken: "CREATE TABLE loose (org_id text, id int, item int, FOREIGN KEY (org_id, item) REFERENCES items);
+            {isolate loose}",
+        near: "CREATE TABLE loose (org_id text NOT NULL, id int, item int, FOREIGN KEY (org_id, item) REFERENCES items);
+            {isolate loose}",
+        attack: &[
+            (Root, "INSERT INTO loose VALUES (NULL, 1, 99)"),
+            (Root, "SELECT (count(*) = 1)::text FROM loose WHERE item = 99"),
+        ],
+        shows: Changed,
         ..CASE
     },
     Case {
@@ -74,6 +103,7 @@ pub(super) const TABLES: &[Case] = &[
         object: "public.loose",
         broken: "CREATE TABLE loose (id int, note text); GRANT SELECT, INSERT ON loose TO {app}",
         near: "CREATE TABLE loose (id int, note text)",
+        attack: &[(B, "INSERT INTO loose VALUES (1, 'theirs')"), (A, "SELECT note FROM loose")],
         fixed: false,
         ..CASE
     },
@@ -92,8 +122,10 @@ pub(super) const TABLES: &[Case] = &[
         rule: "T8",
         severity: Severity::Low,
         object: "public.plans",
-        broken: "CREATE TABLE plans (id int); GRANT SELECT, UPDATE ON plans TO {app}",
-        near: "CREATE TABLE plans (id int); GRANT SELECT ON plans TO {app}",
+        broken: "CREATE TABLE plans (id int); INSERT INTO plans VALUES (1); GRANT SELECT, UPDATE ON plans TO {app}",
+        near: "CREATE TABLE plans (id int); INSERT INTO plans VALUES (1); GRANT SELECT ON plans TO {app}",
+        attack: &[(A, "UPDATE plans SET id = 9"), (B, "SELECT (id = 9)::text FROM plans")],
+        shows: Changed,
         shared: &["plans"],
         ..CASE
     },
@@ -122,136 +154,7 @@ pub(super) const TABLES: &[Case] = &[
     },
 ];
 
-pub(super) const KEYS: &[Case] = &[
-    Case {
-        rule: "K1",
-        severity: Severity::High,
-        object: "public.notes.refers",
-        broken: "ALTER TABLE items ADD UNIQUE (id);
-            CREATE TABLE notes (org_id text NOT NULL, id int, item int CONSTRAINT refers REFERENCES items (id),
-              PRIMARY KEY (org_id, id)); {isolate notes}",
-        near: "CREATE TABLE notes (org_id text NOT NULL, id int, item int, PRIMARY KEY (org_id, id),
-              CONSTRAINT refers FOREIGN KEY (org_id, item) REFERENCES items); {isolate notes}",
-        attack: &[
-            (A, "INSERT INTO notes VALUES ('a', 1, 2)"),
-            (A, "INSERT INTO notes VALUES ('a', 2, 99)"),
-        ],
-        shows: Differ,
-        fixed: false,
-        ..CASE
-    },
-    Case {
-        rule: "K1",
-        object: "public.notes.refers",
-        broken: "ALTER TABLE items ADD UNIQUE (id);
-            CREATE TABLE notes (org_id text NOT NULL, id int, item int CONSTRAINT refers REFERENCES items (id)
-              ON DELETE CASCADE, PRIMARY KEY (org_id, id)); {isolate notes}",
-        near: "CREATE TABLE notes (org_id text NOT NULL, id int, item int, PRIMARY KEY (org_id, id),
-              CONSTRAINT refers FOREIGN KEY (org_id, item) REFERENCES items ON DELETE CASCADE); {isolate notes}",
-        attack: &[
-            (A, "INSERT INTO notes VALUES ('a', 1, 2), ('a', 2, 1)"),
-            (A, "INSERT INTO notes VALUES ('a', 2, 1)"),
-            (B, "DELETE FROM items WHERE id = 2"),
-            (Root, "SELECT (count(*) = 1)::text FROM notes WHERE org_id = 'a' AND item = 1
-               AND EXISTS (SELECT FROM pg_constraint WHERE conname = 'refers' AND cardinality(conkey) = 1)"),
-        ],
-        shows: Changed,
-        ..CASE
-    },
-    Case {
-        rule: "K1",
-        severity: Severity::High,
-        object: "public.notes.refers",
-        broken: "ALTER TABLE items ADD UNIQUE (id);
-            CREATE TABLE notes (org_id text NOT NULL, id int, item int CONSTRAINT refers REFERENCES items (id),
-              PRIMARY KEY (org_id, id)); {isolate notes}",
-        near: "ALTER TABLE items ADD UNIQUE (id);
-            CREATE TABLE notes (org_id text NOT NULL, id int, item int CONSTRAINT refers REFERENCES items (id),
-              PRIMARY KEY (org_id, id)); {isolate notes} REVOKE INSERT, UPDATE ON notes FROM {app}",
-        attack: &[
-            (A, "INSERT INTO notes VALUES ('a', 1, 2)"),
-            (A, "INSERT INTO notes VALUES ('a', 2, 99)"),
-        ],
-        shows: Differ,
-        ..CASE
-    },
-    Case {
-        rule: "K2",
-        severity: Severity::High,
-        object: "public.items.items_id_key",
-        broken: "ALTER TABLE items ADD UNIQUE (id)",
-        near: "ALTER TABLE items ADD UNIQUE (org_id, note)",
-        attack: &[
-            (A, "INSERT INTO items VALUES ('a', 2)"),
-            (A, "INSERT INTO items VALUES ('a', 99)"),
-        ],
-        shows: Differ,
-        ..CASE
-    },
-    Case {
-        rule: "K2",
-        severity: Severity::High,
-        object: "public.items.one_note",
-        broken: "CREATE UNIQUE INDEX one_note ON items (lower(note))",
-        near: "CREATE UNIQUE INDEX one_note ON items (org_id, lower(note))",
-        attack: &[
-            (A, "UPDATE items SET note = 'THEIRS'"),
-            (A, "UPDATE items SET note = 'unheard of'"),
-        ],
-        shows: Differ,
-        fixed: false,
-        ..CASE
-    },
-    Case {
-        rule: "K2",
-        severity: Severity::High,
-        object: "public.items.at_once",
-        broken: "ALTER TABLE items ADD CONSTRAINT at_once EXCLUDE USING btree (n WITH =)",
-        near: "ALTER TABLE items ADD CONSTRAINT at_once EXCLUDE USING btree (org_id WITH =, n WITH =)",
-        attack: &[(A, "UPDATE items SET n = 3"), (A, "UPDATE items SET n = 99")],
-        shows: Differ,
-        fixed: false,
-        ..CASE
-    },
-    Case {
-        rule: "K2",
-        severity: Severity::High,
-        object: "public.items.items_id_key",
-        broken: "ALTER TABLE items ADD UNIQUE (id)",
-        near: "ALTER TABLE items ADD UNIQUE (id); REVOKE INSERT, UPDATE ON items FROM {app};
-            GRANT UPDATE (note) ON items TO {app}",
-        attack: &[
-            (A, "UPDATE items SET id = 2"),
-            (A, "UPDATE items SET id = 98"),
-        ],
-        shows: Differ,
-        ..CASE
-    },
-    Case {
-        rule: "X1",
-        severity: Severity::Low,
-        object: "public.items.by_n",
-        broken: "CREATE INDEX by_n ON items (n)",
-        near: "CREATE INDEX by_n ON items (org_id, n)",
-        fixed: false,
-        ..CASE
-    },
-    Case {
-        rule: "X2",
-        severity: Severity::Low,
-        object: "public.heap",
-        broken: "CREATE TABLE heap (org_id text NOT NULL, note text); {isolate heap}",
-        near: "CREATE TABLE heap (org_id text NOT NULL, note text); CREATE INDEX ON heap (org_id); {isolate heap}",
-        ..CASE
-    },
-];
-
 #[tokio::test]
 async fn audit_of_tables() -> Outcome<()> {
     play(TABLES).await
-}
-
-#[tokio::test]
-async fn audit_of_keys() -> Outcome<()> {
-    play(KEYS).await
 }
