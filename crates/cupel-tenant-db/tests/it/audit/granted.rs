@@ -1,5 +1,6 @@
 //! Rights that a migration grants and somebody took.
 
+use cupel_tenant::Severity;
 use cupel_tenant_db::{Audit, ContextMode};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
@@ -10,9 +11,8 @@ use crate::bed::{Bed, migration, scope, seal_key};
 
 async fn found(url: &str) -> Outcome<Vec<String>> {
     let report = Audit::new(url).app_role("cupel_app").admin_role("cupel_admin").run().await?;
-    let found =
-        report.findings.iter().map(|it| format!("{} {} {}", it.rule, it.severity, it.object));
-    Ok(found.collect())
+    let found = report.findings.iter().filter(|it| it.severity > Severity::Info);
+    Ok(found.map(|it| format!("{} {} {}", it.rule, it.severity, it.object)).collect())
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn audit_of_rights_that_were_taken() -> Outcome<()> {
         }
         // The fix gives back what was taken.
         let report = Audit::new(&bed.owner_url).app_role("cupel_app").run().await?;
-        for finding in &report.findings {
+        for finding in report.findings.iter().filter(|it| it.rule == "D5") {
             owner.execute(AssertSqlSafe(finding.fix.clone())).await?;
         }
         assert!(found(&bed.owner_url).await?.is_empty(), "{taken}");

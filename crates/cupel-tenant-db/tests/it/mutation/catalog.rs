@@ -227,6 +227,9 @@ async fn of_rights(owner: &mut PgConnection) -> Result<Vec<Mutation>, sqlx::Erro
         let opens = match role.as_str() {
             "cupel_admin" => Never("administration's own statement is refused"),
             "cupel_app" if is_spare(&object) => Never(SPARE),
+            "cupel_app" if object.contains("unbind") => {
+                Never("a session that cannot be taken from its scope is closed")
+            }
             "cupel_app" if rarely.iter().any(|it| object.contains(it)) => {
                 Never("what asks for it is not what is attacked")
             }
