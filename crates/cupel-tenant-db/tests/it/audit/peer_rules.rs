@@ -8,7 +8,7 @@ use super::cases;
 /// Its rule, ours, and what is to be said where ours finds nothing on what it names.
 pub(crate) const RULES: &[(&str, &[&str], &str)] = &[
     ("SEC001", &["T1", "T6", "T7"], "nothing is granted on it, or it was declared as shared"),
-    ("SEC002", &["T2"], ""),
+    ("SEC002", &["T2"], "its rows are no organization's"),
     (
         "SEC003",
         &["P2"],
