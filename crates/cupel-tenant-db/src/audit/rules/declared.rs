@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use cupel_tenant::Severity;
 
-use super::{Asked, Place, Rule, sql, words};
+use super::{Asked, Place, Rule, steps, words};
 use crate::audit::Question;
-use crate::audit::facts::{Facts, Oid, Relation, quoted};
+use crate::audit::facts::{Facts, Oid, Relation, Ungranted, quoted};
 
 static CHANGED: Rule = Rule {
     id: "P1",
@@ -32,16 +32,21 @@ static UNGRANTED: Rule = Rule {
     allows: "nothing to an organization; the service or its administration is refused what it needs",
 };
 
-/// What the migration grants and somebody took.
+/// What the migration grants and somebody took: one place for each object.
 pub(super) fn ungranted(facts: &Facts) -> Vec<Place> {
-    let places = facts.ungranted.iter().map(|it| {
-        let (privilege, role) = (&it.privilege, quoted(&it.role));
-        let grant = format!("GRANT {privilege} ON {} {} TO {role}", it.kind, it.object);
-        let object = match it.kind.as_str() {
-            "SCHEMA" | "PARAMETER" => format!("{} {}", it.kind.to_lowercase(), it.object),
-            _ => it.object.clone(),
+    let same = |a: &Ungranted, b: &Ungranted| (&a.kind, &a.object) == (&b.kind, &b.object);
+    let places = facts.ungranted.chunk_by(same).filter_map(|of_one| {
+        let Ungranted { kind, object, target, .. } = of_one.first()?;
+        let place = match kind.as_str() {
+            "SCHEMA" | "PARAMETER" => format!("{} {object}", kind.to_lowercase()),
+            _ => object.clone(),
         };
-        UNGRANTED.at(object, sql(grant)).noting(format!("{privilege} of {role}"))
+        let grants = of_one
+            .iter()
+            .map(|it| format!("GRANT {} ON {kind} {target} TO {}", it.privilege, quoted(&it.role)));
+        let missing: Vec<String> =
+            of_one.iter().map(|it| format!("{} of {}", it.privilege, it.role)).collect();
+        Some(UNGRANTED.at(place, steps(grants)).noting(missing.join(", ")))
     });
     places.collect()
 }

@@ -9,13 +9,15 @@ use crate::schema::Grant;
 pub(crate) struct Ungranted {
     /// What it is on, with its schema and the arguments of a routine.
     pub(crate) object: String,
+    /// The same, as GRANT takes it.
+    pub(crate) target: String,
     /// As GRANT takes it.
     pub(crate) kind: String,
     pub(crate) privilege: String,
     pub(crate) role: String,
 }
 
-/// Reads them; none where it is not recorded for whom the migration was.
+/// Reads them, by object; none where it is not recorded for whom the migration was.
 pub(in crate::audit::facts) async fn ungranted(
     conn: &mut PgConnection,
     installed: Option<&Installed>,
@@ -38,24 +40,24 @@ pub(in crate::audit::facts) async fn ungranted(
            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
              g(kind, schema, name, privilege, role)
            JOIN pg_catalog.pg_roles r ON r.rolname = g.role)
-         SELECT n.nspname || '.' || c.relname AS object, g.kind, g.privilege, g.rolname AS role
+         SELECT n.nspname || '.' || c.relname AS object, format('%I.%I', n.nspname, c.relname) AS target, g.kind, g.privilege, g.rolname AS role
          FROM granted g JOIN pg_catalog.pg_namespace n ON n.nspname = g.schema
          JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = g.name
          WHERE CASE g.kind WHEN 'TABLE' THEN NOT has_table_privilege(g.role, c.oid, g.privilege) END
          UNION ALL
-         SELECT p.oid::regprocedure::text, g.kind, g.privilege, g.rolname
+         SELECT p.oid::regprocedure::text, p.oid::regprocedure::text, g.kind, g.privilege, g.rolname
          FROM granted g JOIN pg_catalog.pg_namespace n ON n.nspname = g.schema
          JOIN pg_catalog.pg_proc p ON p.pronamespace = n.oid AND p.proname = g.name
          WHERE CASE g.kind WHEN 'ROUTINE' THEN NOT has_function_privilege(g.role, p.oid, g.privilege) END
          UNION ALL
-         SELECT n.nspname::text, 'SCHEMA', 'USAGE', g.rolname
+         SELECT n.nspname::text, quote_ident(n.nspname), 'SCHEMA', 'USAGE', g.rolname
          FROM granted g JOIN pg_catalog.pg_namespace n
            ON n.nspname = CASE g.kind WHEN 'SCHEMA' THEN g.name WHEN 'TABLE' THEN g.schema END
          WHERE NOT has_schema_privilege(g.role, n.oid, 'USAGE')
          UNION
-         SELECT g.name, g.kind, g.privilege, g.rolname FROM granted g
+         SELECT g.name, g.name, g.kind, g.privilege, g.rolname FROM granted g
          WHERE CASE g.kind WHEN 'PARAMETER' THEN NOT has_parameter_privilege(g.role, g.name, g.privilege) END
-         ORDER BY 1, 3, 4",
+         ORDER BY 3, 1, 5, 4",
     )
     .bind(column(|it| it.kind))
     .bind(column(|it| it.schema.as_deref().unwrap_or_default()))
