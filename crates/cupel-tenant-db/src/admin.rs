@@ -12,7 +12,7 @@ use sqlx::{
 };
 use tokio::task::JoinHandle;
 
-use crate::grant::{Reach, Ready};
+use crate::grant::{Access, Reach, Ready};
 use crate::lease::{End, Lease};
 use crate::pool::{Opening, Pool};
 use crate::schema::ident;
@@ -30,6 +30,7 @@ use crate::{AdminGrant, Error, TenantDb, admitted};
 pub struct AdminTx {
     lease: Lease,
     expires: Instant,
+    access: Access,
     reach: Reach,
     db: TenantDb,
     _deadline: Deadline,
@@ -82,7 +83,8 @@ impl TenantDb {
     /// one given to [`AdminTx::enter`]. Suspended organizations can be entered.
     ///
     /// What limits a grant is of its transaction, and the login may do more. So the transaction runs nothing that ends it
-    /// or that takes the role back, alone or behind another statement.
+    /// or that takes the role back, alone or behind another statement. Where no superuser ran the migration, `set_config`
+    /// is still everybody's, and a SELECT can take the role back by it: the audit says so (F4).
     ///
     /// Dropping the future leaves at most a row in the log for an access that did not happen.
     ///
@@ -138,6 +140,7 @@ impl TenantDb {
         let mut tx = AdminTx {
             lease,
             expires: grant.expires(),
+            access: grant.access(),
             reach: grant.reach().clone(),
             db: self.clone(),
             _deadline: deadline,
@@ -203,7 +206,11 @@ impl AdminTx {
 
     /// Refuses what the transaction does not run, or not any more.
     fn admit(&self, sql: &str) -> Result<(), sqlx::Error> {
-        let admitted = if self.is_over() { Err(Error::GrantExpired) } else { admitted::check(sql) };
+        let admitted = if self.is_over() {
+            Err(Error::GrantExpired)
+        } else {
+            admitted::check(sql, self.access)
+        };
         admitted.map_err(|refusal| sqlx::Error::Configuration(refusal.into()))
     }
 

@@ -258,11 +258,11 @@ async fn fingerprint(conn: &mut PgConnection, sql: &str) -> Result<String, sqlx:
             (SELECT string_agg(concat_ws(' ', c.relname, c.relacl), E'\\n' ORDER BY c.relname)
              FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relkind = 'r'),
             n.nspacl,
-            (SELECT concat_ws(' ', EXISTS (SELECT FROM pg_catalog.pg_parameter_acl a, aclexplode(a.paracl) e
+            (SELECT string_agg(concat_ws(' ', EXISTS (SELECT FROM pg_catalog.pg_parameter_acl a, aclexplode(a.paracl) e
                     WHERE a.parname = 'backtrace_functions' AND e.grantee = p.proowner),
                 EXISTS (SELECT FROM pg_catalog.pg_proc s, aclexplode(s.proacl) e
                     WHERE s.oid = 'pg_catalog.set_config(text, text, boolean)'::regprocedure
-                      AND e.grantee = p.proowner))
+                      AND e.grantee = p.proowner)), ' ' ORDER BY p.oid)
              FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid AND p.proname = 'enter')))
          FROM (SELECT 1) one
          LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = 'cupel'",

@@ -127,9 +127,9 @@ pub enum Error {
     NoAdmin,
 
     /// An admin transaction was given a statement of a kind that it does not run: one that could end the transaction
-    /// or take its role back, or that does not read or write rows.
+    /// or take its role back, that does not read or write rows, or that explains a write under a grant to read.
     #[error(
-        "an admin transaction runs one statement at a time that reads or writes rows, and this one begins with {word:?}; end the transaction with commit or rollback, and change the schema as the owner"
+        "an admin transaction runs one statement at a time that reads or writes rows as far as its grant allows, and this one, which begins with {word:?}, is none; end the transaction with commit or rollback, and change the schema as the owner"
     )]
     NotAdmitted {
         /// What the statement begins with; empty if that is no word.

@@ -74,7 +74,8 @@ impl Access {
 
 impl AdminGrant<WantsOrgs> {
     /// The right to read, for `actor` because of `reason`. The server refuses to write in its transaction, which no
-    /// statement in it can end.
+    /// statement in it can end. Large objects, which belong to no organization, it lets be written there before
+    /// PostgreSQL 16.
     pub fn read_only(actor: &str, reason: &str) -> Self {
         Self::new(actor, reason, Access::ReadOnly)
     }

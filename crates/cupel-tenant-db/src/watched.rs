@@ -69,7 +69,7 @@ impl Execute<'_, Postgres> for Watched {
 /// temporary table) is a statement of its own, a SELECT INTO, or the work of a function. Whatever is not
 /// known to be harmless is looked into, which costs a question to the server when the connection is given
 /// back, and after the caller has its answer.
-fn leaves_nothing(sql: &str) -> bool {
+pub(crate) fn leaves_nothing(sql: &str) -> bool {
     let sql = sql.trim_matches(|c: char| c.is_ascii_whitespace() || c == ';' || c == '(');
     let word = first_word(sql);
     let is = |name: &str| word.eq_ignore_ascii_case(name);

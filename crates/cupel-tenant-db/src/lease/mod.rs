@@ -11,7 +11,7 @@ use crate::context::{CHECKED_COMMIT, CLEANED_COMMIT, POOLED_COMMIT};
 use crate::error::{Error, is_conflict, is_disconnect, sqlstate};
 use crate::pool::Session;
 use crate::trace::{Heard, Trace};
-use crate::watched::Watched;
+use crate::watched::{Watched, leaves_nothing};
 
 /// A transaction that was opened, and the first column of the row that the opening answered.
 type Opened = (Lease, Option<String>);
@@ -142,11 +142,15 @@ impl Lease {
         heard(conn.prepare_with(sql, parameters), trace)
     }
 
-    /// Describes a statement, as [`prepare`](Self::prepare) prepares one.
+    /// Describes a statement, as [`prepare`](Self::prepare) prepares one. It is planned for that, which may run functions
+    /// that change nothing by their word.
     pub(crate) fn describe(
         &mut self,
         sql: SqlStr,
     ) -> BoxFuture<'_, Result<Describe<Postgres>, sqlx::Error>> {
+        if !leaves_nothing(sql.as_str()) {
+            self.use_freely();
+        }
         let (conn, trace) = self.parts();
         heard(conn.describe(sql), trace)
     }

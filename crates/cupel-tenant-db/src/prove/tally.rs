@@ -53,6 +53,11 @@ impl Tally {
         self.code = Some(code);
     }
 
+    /// Whether there was no table to try it on.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tried == 0
+    }
+
     /// Concludes for the attacker: any row reached is a leak. `act` is the past participle: "read".
     pub(super) fn observed(&self, act: &str) -> Observed {
         match (&self.most, &self.code) {
@@ -122,7 +127,7 @@ impl Turn<'_> {
 }
 
 /// Runs the statements one after the other and counts the last one's answer.
-async fn run(
+pub(super) async fn run(
     tx: &mut crate::TenantTx,
     count: Count,
     statements: Vec<String>,

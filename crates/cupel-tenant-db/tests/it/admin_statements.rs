@@ -114,6 +114,39 @@ async fn nothing_alone_leads_out_of_a_grant() -> TestResult {
     Ok(())
 }
 
+/// The server takes EXPLAIN for reading, whatever it runs for its figures.
+#[tokio::test]
+async fn nothing_that_is_explained_writes_under_a_grant_to_read() -> TestResult {
+    let bed = two_orgs().await?;
+    bed.sql("CREATE SCHEMA desk; GRANT USAGE, CREATE ON SCHEMA desk TO cupel_admin").await?;
+    let copies = "SELECT count(*) FROM pg_class WHERE relnamespace = 'desk'::regnamespace AND relname LIKE 'copy%'";
+    let mut login = PgConnection::connect(&bed.admin_url).await?;
+    let grant = AdminGrant::read_only("alice", "look").all_orgs();
+    for (n, sql) in [
+        "EXPLAIN ANALYZE SELECT * INTO desk.copy FROM pipelines",
+        "explain (U&\"\\0061nalyze\") create materialized view desk.copy AS SELECT * FROM pipelines",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut tx = bed.db.admin(&grant).await?;
+        runs_nothing(&mut tx, sql).await?;
+        tx.commit().await?;
+        assert_eq!(bed.number(copies).await?, i64::try_from(n)?, "{sql}");
+        // By hand, in a transaction that only reads.
+        let by_hand = sql.replace("desk.copy", &format!("desk.copy_{n}"));
+        login.execute(AssertSqlSafe(format!("BEGIN READ ONLY; SELECT 1; {by_hand}; COMMIT"))).await?;
+        assert_eq!(bed.number(copies).await?, i64::try_from(n)? + 1, "{sql}");
+    }
+    // Without EXPLAIN the server refuses it: read_only_sql_transaction.
+    let mut tx = bed.db.admin(&grant).await?;
+    let refused = tx.execute("SELECT * INTO desk.copy FROM pipelines").await;
+    assert_eq!(state(refused).as_deref(), Some("25006"));
+    let mut tx = bed.db.admin(&grant).await?;
+    assert!(!tx.fetch_all("EXPLAIN ANALYZE SELECT created FROM pipelines").await?.is_empty());
+    Ok(())
+}
+
 #[tokio::test]
 async fn nothing_behind_another_statement_leads_out_of_a_grant() -> TestResult {
     let bed = two_orgs().await?;
@@ -176,13 +209,13 @@ async fn what_reads_and_writes_rows_runs_as_anywhere() -> TestResult {
 #[tokio::test]
 async fn nothing_is_prepared_or_described_once_the_grant_has_expired() -> TestResult {
     let bed = two_orgs().await?;
-    let grant =
-        AdminGrant::read_only("alice", "look").all_orgs().expires_in(Duration::from_millis(300));
+    let time = Duration::from_secs(2);
+    let grant = AdminGrant::read_only("alice", "look").all_orgs().expires_in(time);
     let mut tx = bed.db.admin(&grant).await?;
     let sql = || sqlx::SqlStr::from_static("SELECT name FROM pipelines");
     tx.prepare(sql()).await?;
     assert_eq!(tx.describe(sql()).await?.columns.len(), 1);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(time).await;
     let expired = |error: sqlx::Error| match error {
         sqlx::Error::Configuration(error) => {
             matches!(error.downcast_ref(), Some(Error::GrantExpired))

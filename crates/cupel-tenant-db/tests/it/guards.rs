@@ -171,3 +171,27 @@ async fn a_table_that_takes_no_rows_is_not_proven() -> TestResult {
     assert!(attempts.iter().any(|it| it.evidence.contains("public.pipelines took no rows")));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_right_on_the_columns_of_a_key_and_a_place_elsewhere_refer_across() -> TestResult {
+    let (attempts, rules) = without(
+        "CREATE SCHEMA desk; GRANT USAGE, CREATE ON SCHEMA desk TO cupel_app;
+         GRANT REFERENCES (org_id, id) ON pipelines TO cupel_app",
+    )
+    .await?;
+    assert_leaks(&attempts, "refer to another organization's row from a table of its own");
+    assert!(rules.contains(&"G3"), "{rules:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_right_to_put_triggers_needs_no_key() -> TestResult {
+    let (attempts, rules) = without(
+        "ALTER TABLE quality_results DROP CONSTRAINT quality_results_pkey;
+         GRANT TRIGGER ON quality_results TO cupel_app",
+    )
+    .await?;
+    assert_leaks(&attempts, "put a trigger on a table");
+    assert!(rules.contains(&"G4"), "{rules:?}");
+    Ok(())
+}

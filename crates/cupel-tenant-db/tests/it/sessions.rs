@@ -2,7 +2,7 @@
 
 use cupel_tenant_db::ContextMode;
 use futures::TryStreamExt;
-use sqlx::{AssertSqlSafe, Executor, Row};
+use sqlx::{AssertSqlSafe, Executor, Row, SqlStr};
 
 use crate::bed::{Bed, TestResult, scope};
 
@@ -39,6 +39,27 @@ async fn a_connection_with_residue_is_closed_and_a_clean_one_is_kept() -> TestRe
         assert_eq!(before == after, kept, "{residue}");
         tx.rollback().await?;
     }
+    Ok(())
+}
+
+/// To describe a statement the server plans it, and runs whatever says of itself that it changes nothing.
+#[tokio::test]
+async fn what_is_described_leaves_nothing_either() -> TestResult {
+    let bed = Bed::with(1).await?;
+    bed.sql(
+        "CREATE FUNCTION sneaky() RETURNS int IMMUTABLE LANGUAGE plpgsql
+           AS $$ BEGIN PERFORM pg_advisory_lock(7); RETURN 1; END $$",
+    )
+    .await?;
+    let held =
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()";
+    let mut tx = bed.db.begin(&scope("acme")).await?;
+    tx.describe(SqlStr::from_static("SELECT sneaky()")).await?;
+    assert_eq!(tx.fetch_one(held).await?.try_get::<i64, _>(0)?, 1, "it is run");
+    tx.commit().await?;
+    let mut tx = bed.db.begin(&scope("globex")).await?;
+    assert_eq!(tx.fetch_one(held).await?.try_get::<i64, _>(0)?, 0);
+    tx.rollback().await?;
     Ok(())
 }
 

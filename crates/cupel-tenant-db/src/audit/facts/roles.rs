@@ -219,5 +219,21 @@ pub(crate) fn quoted(name: &str) -> String {
     let plain = name.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_')
         && !name.starts_with(|it: char| it.is_ascii_digit())
         && !name.is_empty();
-    if plain { name.to_owned() } else { crate::schema::ident(name) }
+    if plain && !RESERVED.split_ascii_whitespace().any(|it| it == name) {
+        name.to_owned()
+    } else {
+        crate::schema::ident(name)
+    }
 }
+
+/// The words that are no names: PostgreSQL documentation, appendix C, those reserved; and what GRANT takes for somebody
+/// else than a role of that name.
+const RESERVED: &str = "
+    all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation column
+    concurrently constraint create cross current_catalog current_date current_role current_schema current_time
+    current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze from
+    full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit localtime
+    localtimestamp natural none not notnull null offset on only or order outer overlaps placing primary public references
+    returning right select session_user similar some symmetric system_user table tablesample then to trailing true union
+    unique user using variadic verbose when where window with
+";

@@ -199,7 +199,7 @@ pub(super) const ASKED: &[Asked] = &[
             severity: Severity::Medium,
             phase: 2,
             problem: "the application's role may call set_config",
-            allows: "one injected expression to switch organizations inside a SELECT",
+            allows: "one injected expression to switch organizations inside a SELECT, and one in an admin transaction to take back its role",
         },
         query: "SELECT 'pg_catalog.set_config(text, text, boolean)'::text,
               'REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM ' || q.revokees,

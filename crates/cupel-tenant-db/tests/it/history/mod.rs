@@ -28,6 +28,8 @@ const ORGS: [&str; 4] = ["acme", "acme-2", "globex", "initech"];
 const CLIENTS: u64 = 6;
 /// How many transactions there are beyond those that are wanted, at the most.
 const MORE: u64 = 10_000;
+/// How many refusals more than transactions mean that the server does not come back.
+const REFUSALS: u64 = 100_000;
 
 /// What was said of a transaction, by the id that it wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +58,8 @@ impl History {
     /// there are more, within limits.
     fn goes_on(&self, wanted: u64) -> bool {
         let done = self.done.fetch_add(1, Ordering::Relaxed);
-        done < wanted || done < wanted + MORE && self.trouble.is_missing()
+        self.refused.load(Ordering::Relaxed) < wanted + REFUSALS
+            && (done < wanted || done < wanted + MORE && self.trouble.is_missing())
     }
 
     /// What was not begun does not count, and is tried again as a service would: the server is perhaps on its way up.
@@ -225,6 +228,10 @@ async fn run(mode: ContextMode, connections: u32, pooled: bool) -> TestResult {
         history.refused.load(Ordering::Relaxed),
     );
     assert!(count(Said::Stored) > 0 && history.cut_short.load(Ordering::Relaxed) > 0);
+    assert!(
+        history.refused.load(Ordering::Relaxed) < wanted + REFUSALS,
+        "{what}: it does not come back"
+    );
     assert!(!history.trouble.is_missing(), "{what}: {}", history.trouble);
     Ok(())
 }
