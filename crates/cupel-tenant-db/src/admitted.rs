@@ -23,15 +23,15 @@ pub(crate) fn check(sql: &str, access: Access) -> Result<(), Error> {
     let sql = begin(sql).unwrap_or_default();
     let end = sql.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(sql.len());
     let word = sql.get(..end).unwrap_or_default();
-    let is = |kind: &&str| word.eq_ignore_ascii_case(kind);
-    if is(&"EXPLAIN") && access == Access::ReadOnly {
+    let is = |kind: &str| word.eq_ignore_ascii_case(kind);
+    if is("EXPLAIN") && access == Access::ReadOnly {
         // A keyword is written in plain letters or it is none; in a quoted text or a comment it is refused all the same.
         let mut words = sql.split(|c: char| !c.is_ascii_alphabetic() && c != '_');
         if words.any(|word| WRITING.iter().any(|it| word.eq_ignore_ascii_case(it))) {
             return Err(Error::NotAdmitted { word: word.to_owned() });
         }
     }
-    if KINDS.iter().any(|kind| is(&kind)) {
+    if KINDS.iter().any(|kind| is(kind)) {
         return Ok(());
     }
     Err(Error::NotAdmitted { word: word.chars().take(LONGEST_WORD).collect() })
