@@ -75,6 +75,13 @@ impl Reader<'_> {
                 [left, right] => self.equal(left, right),
                 _ => Class::Unknown,
             },
+            // Of several, each is compared.
+            Expr::Any(left, right)
+                if self.value(left) == Value::Tenant && matches!(&**right, Expr::Array(_)) =>
+            {
+                let Expr::Array(items) = &**right else { return Class::Unknown };
+                items.iter().map(|it| self.equal(left, it)).max().unwrap_or(Class::Never)
+            }
             Expr::Any(left, right) => match (self.value(left), self.value(right)) {
                 (Value::Tenant, Value::Context) => Class::Isolates,
                 (Value::Tenant, Value::ContextOr) => Class::FailOpen,
@@ -118,6 +125,14 @@ impl Reader<'_> {
                 "t" | "true" | "on" | "1" => Class::Open,
                 _ => Class::Never,
             },
+            // Where nobody is named, a comparison is NULL.
+            Expr::Call(name, parts) if name.eq_ignore_ascii_case("coalesce") => {
+                match parts.as_slice() {
+                    [of, Expr::Bool(true)] if self.class(of) == Class::Isolates => Class::FailOpen,
+                    [of, Expr::Bool(false)] => self.class(of),
+                    _ => self.predicate(&[expr]),
+                }
+            }
             Expr::Array(_) | Expr::Opaque => Class::Unknown,
             Expr::Call(..) | Expr::Column(_) => self.predicate(&[expr]),
         }

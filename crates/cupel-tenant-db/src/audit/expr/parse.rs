@@ -78,6 +78,8 @@ impl Parser {
             Expr::Distinct(Box::new(left), Box::new(self.operators()?))
         } else if self.word("TRUE") {
             left
+        } else if negated && self.word("FALSE") {
+            return Some(Expr::Call("coalesce".to_owned(), vec![left, Expr::Bool(true)]));
         } else {
             self.next()?;
             Expr::Opaque
@@ -131,7 +133,14 @@ impl Parser {
                 self.take("]").then_some(())?;
                 expr = Expr::Op("[]".to_owned(), vec![expr]);
             } else if self.word("COLLATE") {
-                self.name()?;
+                // Any other may take for equal what is not the same.
+                let name = self.name()?;
+                let is_exact = ["C", "POSIX", "default", "ucs_basic"]
+                    .iter()
+                    .any(|it| name.strip_prefix("pg_catalog.").unwrap_or(&name) == *it);
+                if !is_exact {
+                    expr = Expr::Cast { of: Box::new(expr), whole: false };
+                }
             } else {
                 return Some(expr);
             }
@@ -211,7 +220,13 @@ impl Parser {
                     self.take("[").then_some(())?;
                     Some(Expr::Array(self.list("]")?))
                 }
-                "CASE" => self.skip_to_end(),
+                "CASE" => {
+                    let begin = self.at;
+                    let opened = self.opened_case();
+                    self.at = begin;
+                    let skipped = self.skip_to_end()?;
+                    Some(opened.map_or(skipped.clone(), |it| Expr::Or(vec![it, skipped])))
+                }
                 "EXISTS" => {
                     self.at += 1;
                     self.take("(").then_some(())?;
@@ -275,6 +290,15 @@ impl Parser {
             }
         }
         Some(Expr::Opaque)
+    }
+
+    /// The condition of a first branch that lets everything through: `CASE WHEN condition THEN true`.
+    fn opened_case(&mut self) -> Option<Expr> {
+        self.at += 1;
+        self.word("WHEN").then_some(())?;
+        let condition = self.or()?;
+        self.word("THEN").then_some(())?;
+        self.word("TRUE").then_some(condition)
     }
 
     fn skip_to_end(&mut self) -> Option<Expr> {

@@ -46,6 +46,12 @@ pub(crate) struct Function {
     /// The verbs of the statements that it may run, as bits of the rights that they need.
     #[sqlx(skip)]
     pub(crate) verbs: u32,
+    /// Whether it sets a setting by a function.
+    #[sqlx(skip)]
+    pub(crate) sets: bool,
+    /// The functions that its body calls.
+    #[sqlx(skip)]
+    pub(crate) calls: Vec<Oid>,
     /// Whether it reads the context.
     #[sqlx(skip)]
     pub(crate) reads_context: bool,
@@ -134,16 +140,47 @@ impl Function {
         if let Some(found) = expression.and_then(|text| reader.context_function(&text)) {
             return Some(found);
         }
-        // More than one expression: it must ask for the context, and for nothing else.
+        // More than one expression: it must ask for the context and for nothing else, and return nothing else.
         let words = words(&self.body);
         let has = |word: &str| words.iter().any(|it| it == word);
-        let asks = reader.0.contexts.iter().any(|it| self.body.contains(it.as_str()));
+        let strange = ["coalesce", "from", "execute", "perform", "else", "exception", "into"];
         let evident = self.language == "plpgsql"
-            && asks
-            && !["coalesce", "from", "execute", "perform", "else", "exception"]
-                .iter()
-                .any(|it| has(it));
+            && !strange.iter().any(|it| has(it))
+            && self.returns_only_what_it_asked_for(reader);
         evident.then_some(ContextFunction::Context)
+    }
+
+    /// Whether every RETURN is of the context, or of a variable that was given nothing else.
+    fn returns_only_what_it_asked_for(&self, reader: Reader<'_>) -> bool {
+        let code = without_comments(&self.body);
+        let is_context =
+            |text: &str| reader.context_function(text) == Some(ContextFunction::Context);
+        // What is assigned, and to what.
+        let mut assigned: HashMap<String, bool> = HashMap::new();
+        let mut returned = Vec::new();
+        let mut begun = false;
+        for statement in code.split(';') {
+            begun |= find_word(statement, "begin").is_some();
+            if let Some((target, value)) = statement.split_once(":=") {
+                let mut words = target.split_whitespace();
+                // A declaration names the type behind the name.
+                let name = if begun {
+                    words.next_back()
+                } else {
+                    words.find(|it| !it.eq_ignore_ascii_case("declare"))
+                };
+                let Some(name) = name else { return false };
+                *assigned.entry(name.to_lowercase()).or_insert(true) &= is_context(value.trim());
+            } else if let Some(at) = find_word(statement, "return") {
+                returned.push(
+                    statement.get(at + "return".len()..).unwrap_or_default().trim().to_owned(),
+                );
+            }
+        }
+        !returned.is_empty()
+            && returned
+                .iter()
+                .all(|it| is_context(it) || assigned.get(&it.to_lowercase()) == Some(&true))
     }
 
     /// The expression that is all of the body.
@@ -168,6 +205,18 @@ impl Function {
     pub(crate) fn is_opaque(&self) -> bool {
         !matches!(self.language.as_str(), "sql" | "plpgsql")
     }
+}
+
+/// Where the word stands by itself.
+fn find_word(text: &str, word: &str) -> Option<usize> {
+    let lower = text.to_lowercase();
+    let is_part = |it: char| it.is_alphanumeric() || it == '_';
+    let found = lower.match_indices(word).find(|(at, _)| {
+        let before = lower.get(..*at).unwrap_or_default();
+        let after = lower.get(at + word.len()..).unwrap_or_default();
+        !before.ends_with(is_part) && !after.starts_with(is_part)
+    });
+    found.map(|it| it.0)
 }
 
 /// A select list of one may name its column.

@@ -46,6 +46,8 @@ pub(crate) struct Relation {
     pub(crate) tenant_not_null: bool,
     /// The type of the tenant column.
     pub(crate) tenant_type: Option<String>,
+    /// Whether its collation takes for equal what is not the same.
+    pub(crate) tenant_is_loose: bool,
     /// Of a view, whether it reads with the rights of whoever asks.
     pub(crate) invoker: bool,
     pub(crate) barrier: bool,
@@ -93,6 +95,7 @@ struct Row {
     tenant_column: Option<String>,
     tenant_not_null: Option<bool>,
     tenant_type: Option<String>,
+    tenant_is_loose: bool,
     invoker: bool,
     barrier: bool,
     of_extension: bool,
@@ -131,6 +134,8 @@ pub(super) async fn read(
            a.attname::text AS tenant_column, a.attnotnull AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
              WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.conkey[1] = a.attnum AND NOT k.convalidated)
              AS tenant_not_null, format_type(a.atttypid, NULL) AS tenant_type,
+           EXISTS (SELECT FROM pg_catalog.pg_collation k WHERE k.oid = a.attcollation
+             AND NOT k.collisdeterministic) AS tenant_is_loose,
            coalesce((SELECT bool_or(o.option_value::bool) FROM pg_options_to_table(c.reloptions) o
              WHERE c.relkind = 'v' AND o.option_name = 'security_invoker'), false) AS invoker,
            coalesce((SELECT bool_or(o.option_value::bool) FROM pg_options_to_table(c.reloptions) o
@@ -143,7 +148,7 @@ pub(super) async fn read(
          LEFT JOIN pg_catalog.pg_namespace v ON v.oid = u.relnamespace
          LEFT JOIN unnest($2::text[], $3::text[], $4::text[]) d(schema, name, tenant)
            ON d.schema = v.nspname AND d.name = u.relname
-         LEFT JOIN LATERAL (SELECT a.attname, a.attnum, a.attnotnull, a.atttypid
+         LEFT JOIN LATERAL (SELECT a.attname, a.attnum, a.attnotnull, a.atttypid, a.attcollation
            FROM pg_catalog.pg_attribute a
            WHERE a.attrelid = c.oid AND NOT a.attisdropped AND a.attname::text = ANY ($1 || d.tenant)
              AND (d.tenant IS NULL OR a.attname = d.tenant)
@@ -180,6 +185,7 @@ pub(super) async fn read(
             tenant_column: row.tenant_column,
             tenant_not_null: row.tenant_not_null.unwrap_or(false),
             tenant_type: row.tenant_type,
+            tenant_is_loose: row.tenant_is_loose,
             invoker: row.invoker,
             barrier: row.barrier,
             of_extension: row.of_extension,

@@ -2,7 +2,7 @@
 
 use cupel_tenant::Severity;
 
-use super::{Asked, Place, Rule, severity_of, sql, steps};
+use super::{Asked, Place, Rule, severity_of, sql, steps, words};
 use crate::audit::expr::Class;
 use crate::audit::facts::{Facts, Function, Kind, Oid};
 
@@ -20,6 +20,22 @@ static DYNAMIC: Rule = Rule {
     phase: 3,
     problem: "a function that the application can call puts statements together and runs them with its owner's rights",
     allows: "any table to be reached that its arguments can name",
+};
+
+static LENT: Rule = Rule {
+    id: "F10",
+    severity: Severity::Critical,
+    phase: 3,
+    problem: "a function that runs with its owner's rights calls one that the application's role owns, or can become the owner of",
+    allows: "its code to run with these rights",
+};
+
+static SETS: Rule = Rule {
+    id: "F4",
+    severity: Severity::Medium,
+    phase: 2,
+    problem: "the application's role may call a function that calls set_config with its owner's rights",
+    allows: "one injected expression to switch organizations inside a SELECT, if the function sets what it is told",
 };
 
 static PATH: Rule = Rule {
@@ -54,6 +70,12 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
     for function in functions {
         if !function.of_triggers {
             places.extend(borrowed(facts, function));
+        }
+        if function.definer {
+            places.extend(lent(facts, function));
+            if function.sets && function.arguments > 0 && !facts.made(function.oid) {
+                places.push(SETS.at(&function.object, revoke(facts, function)));
+            }
         }
         // Where it is one of ours, D3 says what should stand there.
         if function.definer && !function.of_extension && !facts.made(function.oid) {
@@ -104,6 +126,23 @@ impl Facts {
         worst
     }
 
+    /// A function that the application can change and that this one runs: itself, or what it calls, at any depth.
+    pub(super) fn own_code_of<'a>(&'a self, function: &'a Function) -> Option<&'a Function> {
+        let mut seen: Vec<&Function> = vec![function];
+        let mut at = 0;
+        while let Some(next) = seen.get(at).copied() {
+            if self.roles.app_reaches(next.owner) {
+                return Some(next);
+            }
+            let called = next.calls.iter().filter_map(|it| self.functions.get(it));
+            let new: Vec<&Function> =
+                called.filter(|it| !seen.iter().any(|other| other.oid == it.oid)).collect();
+            seen.extend(new);
+            at += 1;
+        }
+        None
+    }
+
     /// Whether row security does not hold the role on some tenant table that it can reach.
     pub(super) fn is_powerful(&self, role: Oid) -> bool {
         self.roles.is_exempt(role)
@@ -131,6 +170,22 @@ fn borrowed(facts: &Facts, function: &Function) -> Option<Place> {
         }
         _ => None,
     }
+}
+
+/// A function with the rights of somebody that the application cannot become, that runs code of the application's.
+fn lent(facts: &Facts, function: &Function) -> Option<Place> {
+    if facts.roles.app_reaches(function.owner) {
+        return None;
+    }
+    let own = facts.own_code_of(function)?;
+    let fix = words(format!(
+        "ALTER FUNCTION {} OWNER TO a role that the application cannot become",
+        own.signature
+    ));
+    // Without a place to create in, its owner can change its attributes but not its body.
+    let powerful = facts.makes.objects && facts.is_powerful(function.owner);
+    let severity = if powerful { Severity::Critical } else { Severity::Medium };
+    Some(LENT.at(&function.object, fix).weighing(severity).noting(own.object.as_str()))
 }
 
 fn path(facts: &Facts, function: &Function) -> Option<Place> {
@@ -206,21 +261,6 @@ pub(super) const ASKED: &[Asked] = &[
               NULL::text
             FROM q WHERE EXISTS (SELECT FROM r
               WHERE has_function_privilege(r.role, 'pg_catalog.set_config(text, text, boolean)', 'EXECUTE'))",
-    },
-    Asked {
-        rule: Rule {
-            id: "F8",
-            severity: Severity::Medium,
-            phase: 3,
-            problem: "a function of the server is marked LEAKPROOF that is not so as it is delivered",
-            allows: "its errors to tell of rows that the policies hide, where it is cheaper than they are",
-        },
-        query: "SELECT p.oid::regprocedure::text, format('ALTER FUNCTION %s NOT LEAKPROOF', p.oid::regprocedure),
-              NULL::text
-            FROM pg_catalog.pg_proc p WHERE p.proleakproof AND p.oid < 16384
-              AND p.proname IN ('textlike', 'textnlike', 'texticlike', 'texticnlike', 'textregexeq',
-                'texticregexeq', 'jsonb_contains', 'jsonb_exists', 'jsonb_object_field_text', 'array_eq',
-                'arraycontains', 'arrayoverlap', 'numeric_eq', 'numeric_lt', 'ts_match_vq')",
     },
     Asked {
         rule: Rule {

@@ -1,11 +1,13 @@
 //! One file for each family of rules.
 
 mod admin;
+mod columns;
 pub(super) mod declared;
 mod functions;
 mod grants;
 mod indexes;
 mod keys;
+mod leakproof;
 mod policies;
 mod roles;
 mod routines;
@@ -140,8 +142,10 @@ pub(super) async fn from_sql(
     let tenant_columns: HashSet<&str> =
         facts.relations().filter_map(|it| it.tenant_column.as_deref()).collect();
     let tenant_columns: Vec<&str> = tenant_columns.into_iter().collect();
+    let every =
+        [grants::ASKED, functions::ASKED, leakproof::ASKED, columns::ASKED, settings::ASKED];
     let ours: &[Asked] = if facts.declaration.is_ours { declared::ASKED } else { &[] };
-    for asked in grants::ASKED.iter().chain(functions::ASKED).chain(settings::ASKED).chain(ours) {
+    for asked in every.into_iter().flatten().chain(ours) {
         let rows: Vec<(String, String, Option<String>)> =
             sqlx::query_as(AssertSqlSafe(format!("{COMMON} {}", asked.query)))
                 .bind(facts.roles.acting())

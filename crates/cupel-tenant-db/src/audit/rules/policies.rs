@@ -194,16 +194,16 @@ fn calls(facts: &Facts, table: &Relation, policy: &Policy, places: &mut Vec<Plac
         let bad = |rule: &Rule| {
             if facts.rests_on(table, function.oid) { rule.severity } else { Severity::Low }
         };
-        if facts.roles.app_reaches(function.owner) {
+        if let Some(own) = facts.own_code_of(function) {
             let fix = words(format!(
                 "ALTER FUNCTION {} OWNER TO a role that the application cannot become",
-                function.signature
+                own.signature
             ));
             // Without a place to create in, its owner can change its attributes but not its body.
             let most = if facts.makes.objects { Severity::Critical } else { Severity::Medium };
             let severity = bad(&OWN_FUNCTION).min(most);
             let place = OWN_FUNCTION.at(object.as_str(), fix).weighing(severity);
-            places.push(place.noting(function.object.as_str()));
+            places.push(place.noting(own.object.as_str()));
         }
         if facts.as_made(function.oid) {
             continue;

@@ -37,6 +37,14 @@ static NULLABLE: Rule = Rule {
     allows: "rows that vanish from everybody, and foreign keys that are not checked",
 };
 
+static LOOSE: Rule = Rule {
+    id: "T11",
+    severity: Severity::High,
+    phase: 5,
+    problem: "the collation of the tenant column takes for equal what is not the same",
+    allows: "an organization to reach the rows of another whose name differs only in what the collation leaves out, such as case",
+};
+
 static CHILD: Rule = Rule {
     id: "T5",
     severity: Severity::Critical,
@@ -148,7 +156,12 @@ fn of_orgs(facts: &Facts, table: &Relation, places: &mut Vec<Place>) {
     if table.has_tenant_column() && !table.tenant_not_null && !is_child {
         let column = crate::audit::facts::quoted(facts.tenant_column(table));
         let fix = sql(format!("ALTER TABLE {} ALTER COLUMN {column} SET NOT NULL", table.quoted));
-        places.push(NULLABLE.at(object, fix));
+        places.push(NULLABLE.at(object.as_str(), fix));
+    }
+    if reachable && table.tenant_is_loose {
+        let fix =
+            "give the column a deterministic collation, such as \"C\", and make its policies anew";
+        places.push(LOOSE.at(object, words(fix)));
     }
 }
 

@@ -41,7 +41,9 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
         // What is written there is written by administration.
         let ours = facts.installed.is_some() && SCHEMAS.contains(&on.schema.as_str());
         let object = || format!("{}.{}", on.object(), trigger.name);
-        if (on.is_of_orgs() || ours) && facts.roles.app_reaches(function.owner) {
+        if (on.is_of_orgs() || ours)
+            && let Some(function) = facts.own_code_of(function)
+        {
             let fix = words(format!(
                 "ALTER FUNCTION {} OWNER TO a role that the application cannot become",
                 function.signature

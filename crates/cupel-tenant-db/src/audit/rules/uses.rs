@@ -19,7 +19,7 @@ pub(super) fn find(facts: &Facts) -> Vec<Place> {
         let on = facts.relations.get(&used.relation).filter(|it| concerns_orgs(facts, it));
         let function = facts.functions.get(&used.function);
         let (Some(on), Some(function)) = (on, function) else { continue };
-        if facts.roles.app_reaches(function.owner) {
+        if let Some(function) = facts.own_code_of(function) {
             let fix = words(format!(
                 "ALTER FUNCTION {} OWNER TO a role that the application cannot become",
                 function.signature

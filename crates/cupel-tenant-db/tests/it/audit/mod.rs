@@ -11,6 +11,7 @@ mod indirect;
 mod installed;
 mod keys;
 mod minors;
+mod nested;
 pub(crate) mod peer_rules;
 mod policies;
 mod powers;
@@ -41,6 +42,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
         code::TRIGGERS,
         code::VIEWS,
         indirect::INDIRECT,
+        nested::NESTED,
         keys::KEYS,
         policies::POLICIES,
         powers::ROLES,
