@@ -84,7 +84,8 @@ impl TenantDb {
     ///
     /// What limits a grant is of its transaction, and the login may do more. So the transaction runs nothing that ends it
     /// or that takes the role back, alone or behind another statement. Where no superuser ran the migration, `set_config`
-    /// is still everybody's, and a SELECT can take the role back by it: the audit says so (F4).
+    /// is still everybody's, and a SELECT can take the role back by it: the audit says so (F4). So can one by a function
+    /// of the database that runs with its caller's rights and executes text that it is given.
     ///
     /// Dropping the future leaves at most a row in the log for an access that did not happen.
     ///

@@ -143,7 +143,8 @@ impl Function {
         // More than one expression: it must ask for the context and for nothing else, and return nothing else.
         let words = words(&self.body);
         let has = |word: &str| words.iter().any(|it| it == word);
-        let strange = ["coalesce", "from", "execute", "perform", "else", "exception", "into"];
+        // WHEN is of a handler of exceptions, or of CASE.
+        let strange = ["coalesce", "from", "execute", "perform", "else", "when", "into"];
         let evident = self.language == "plpgsql"
             && !strange.iter().any(|it| has(it))
             && self.returns_only_what_it_asked_for(reader);
@@ -178,9 +179,11 @@ impl Function {
             }
         }
         !returned.is_empty()
-            && returned
-                .iter()
-                .all(|it| is_context(it) || assigned.get(&it.to_lowercase()) == Some(&true))
+            && returned.iter().all(|it| {
+                it.eq_ignore_ascii_case("null")
+                    || is_context(it)
+                    || assigned.get(&it.to_lowercase()) == Some(&true)
+            })
     }
 
     /// The expression that is all of the body.
