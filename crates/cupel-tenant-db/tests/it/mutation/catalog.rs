@@ -26,8 +26,12 @@ pub(super) async fn mutations(
     owner: &mut PgConnection,
     mode: ContextMode,
 ) -> Result<Vec<Mutation>, sqlx::Error> {
-    let mut all = of_policies(owner).await?;
-    all.extend(of_tables(owner).await?);
+    let mut all = Vec::new();
+    // Policies and tables are the same in the two contexts that are sealed.
+    if mode != ContextMode::Sealed {
+        all.extend(of_policies(owner).await?);
+        all.extend(of_tables(owner).await?);
+    }
     all.extend(of_routines(owner, mode).await?);
     all.extend(of_rights(owner).await?);
     let mut add = |sql: String, opens| all.push(Mutation { sql, opens });
