@@ -25,7 +25,7 @@ async fn whatever_is_taken_away(mode: ContextMode) -> TestResult {
     assert_isolated(&bed.prove().await?);
     let mut owner = PgConnection::connect(&bed.owner_url).await?;
     let mutations = mutations(&mut owner, mode).await?;
-    let least = if mode == ContextMode::Sealed { 60 } else { 160 };
+    let least = if mode == ContextMode::Sealed { 40 } else { 160 };
     assert!(mutations.len() > least, "{}", mutations.len());
     let put_back = async || {
         let repair = migration(&bed.owner_url, &bed.app_url, &bed.admin_url);
