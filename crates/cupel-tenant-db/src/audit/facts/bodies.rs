@@ -30,10 +30,9 @@ pub(super) fn without_comments(body: &str) -> String {
         } else if rest.starts_with("/*") {
             comment(rest)
         } else {
+            let escapes = first == '\'' && kept.ends_with(['e', 'E']);
             let length = match first {
-                '\'' | '"' => {
-                    rest.get(1..).and_then(|it| it.find(first)).map_or(rest.len(), |it| it + 2)
-                }
+                '\'' | '"' => quoted(rest, first, escapes),
                 _ => first.len_utf8(),
             };
             kept.push_str(rest.get(..length).unwrap_or_default());
@@ -44,6 +43,22 @@ pub(super) fn without_comments(body: &str) -> String {
         rest = rest.get(length..).unwrap_or_default();
     }
     kept
+}
+
+/// The length of what stands between two quotes, with them. Two quotes in a row are the end of one such text and the
+/// beginning of another, which is as good here; behind an `E`, a backslash takes the next character with it.
+fn quoted(text: &str, quote: char, escapes: bool) -> usize {
+    let mut escaped = false;
+    for (at, it) in text.char_indices().skip(1) {
+        if escaped {
+            escaped = false;
+        } else if escapes && it == '\\' {
+            escaped = true;
+        } else if it == quote {
+            return at + 1;
+        }
+    }
+    text.len()
 }
 
 /// The length of the comment that the text begins with. They nest.
@@ -223,6 +238,27 @@ fn spread(functions: &mut HashMap<Oid, Function>, called_by: &HashMap<Oid, Vec<O
                 function.dynamic = dynamic;
                 function.verbs = verbs;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_are_taken_out_and_nothing_else() {
+        for (body, kept) in [
+            ("a -- b\nc", "a  \nc"),
+            ("a /* b /* c */ d */ e", "a   e"),
+            ("a ' -- ' b", "a ' -- ' b"),
+            ("a 'it''s -- ' b -- c", "a 'it''s -- ' b  "),
+            (r"a E'it\'s -- ' b", r"a E'it\'s -- ' b"),
+            ("a \"/* b\" c", "a \"/* b\" c"),
+            ("a /* b", "a  "),
+            ("a 'b", "a 'b"),
+        ] {
+            assert_eq!(without_comments(body), kept, "{body}");
         }
     }
 }
